@@ -1,0 +1,37 @@
+package model
+
+import (
+	"fmt"
+	"time"
+)
+
+// BlockSeconds is the length of a block: 15 min, short enough that the open
+// block's records are a small part of a day, long enough that a chunk's names
+// cost less than its numbers.
+const BlockSeconds = 900
+
+// ValidateResolution tells whether slots of that length tile a block: whole
+// seconds, at least one, and a divisor of 15 min.
+func ValidateResolution(res time.Duration) error {
+	if res < time.Second || res%time.Second != 0 || BlockSeconds%int64(res/time.Second) != 0 {
+		return fmt.Errorf("resolution %v does not divide a block of 15m into slots of whole seconds; try 5s, 10s, 15s, 30s or 60s", res)
+	}
+	return nil
+}
+
+// SlotOf returns the start of the slot that t lies in, in Unix seconds: the
+// last multiple of the resolution that is not after t.
+func SlotOf(t time.Time, res time.Duration) int64 {
+	return floor(t.Unix(), int64(res/time.Second))
+}
+
+// BlockOf returns the start of the block that a slot lies in, in Unix seconds.
+func BlockOf(slot int64) int64 { return floor(slot, BlockSeconds) }
+
+func floor(x, step int64) int64 {
+	r := x % step
+	if r < 0 {
+		r += step
+	}
+	return x - r
+}

@@ -1,0 +1,145 @@
+package chunk
+
+import (
+	"encoding/binary"
+
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
+
+// A Row is one sample as a [Decoder] yields it.
+type Row struct {
+	// Slot is the slot's start, in Unix seconds.
+	Slot int64
+	// Entity numbers the entities of the chunk from 0.
+	Entity int
+	model.Sample
+}
+
+// A Decoder walks through the rows of a chunk in the order of slots:
+//
+//	var d chunk.Decoder
+//	d.Reset(c)
+//	for d.Next() {
+//		row := d.Row()
+//		…
+//	}
+//	if d.Err() != nil { … }
+//
+// A Decoder can be reset for the next chunk and then reuses its memory: it
+// allocates for entities, never for rows. It never panics, whatever the bytes.
+type Decoder struct {
+	header Header
+	state  state
+	rest   []byte
+	row    Row
+	next   int // next row of the tuple, an index of state.live; len(live) = tuple is done
+	inside bool
+	err    error
+}
+
+// Reset makes d start with c.
+func (d *Decoder) Reset(c Chunk) {
+	d.header, d.rest = c.Header, c.body
+	d.state.reset()
+	d.inside, d.err = false, nil
+}
+
+// Next steps to the next row. It returns false at the end and at an error.
+func (d *Decoder) Next() bool {
+	if d.err != nil {
+		return false
+	}
+	if !d.inside || d.next == len(d.state.live) {
+		d.inside = false
+		if len(d.rest) == 0 {
+			return false
+		}
+		if d.err = d.readTuple(); d.err != nil {
+			return false
+		}
+		d.inside, d.next = true, 0
+	}
+	i := d.state.live[d.next]
+	e := &d.state.entities[i]
+	rest := e.readRow(d.rest)
+	if rest == nil {
+		d.err = corrupt("row of entity %d in slot %d of block %d", i, d.state.index, d.header.Block)
+		return false
+	}
+	d.rest = rest
+	d.next++
+	d.row.Slot, d.row.Entity = d.header.slot(d.state.index), i
+	d.row.Name, d.row.Start = e.name, e.start
+	e.values(&d.row.Values, d.row.Slot)
+	return true
+}
+
+// Row is the row that Next stepped to. It is valid until the next call of
+// Next or Reset.
+func (d *Decoder) Row() *Row { return &d.row }
+
+// Err is what ended the rows early, or nil. It wraps [ErrCorrupt].
+func (d *Decoder) Err() error { return d.err }
+
+// readTuple reads a tuple's head, up to its first row.
+func (d *Decoder) readTuple() error {
+	head, n := binary.Uvarint(d.rest)
+	if n <= 0 {
+		return corrupt("head of a tuple")
+	}
+	d.rest = d.rest[n:]
+	step := head >> 1
+	if step == 0 || step > uint64(d.header.slots()-1-d.state.index) {
+		return corrupt("step of %d slots after slot %d", step, d.state.index)
+	}
+	d.state.index += int64(step)
+	if head&1 != 0 {
+		return d.readSet()
+	}
+	if len(d.state.live) == 0 {
+		return corrupt("first tuple names no entities")
+	}
+	return nil
+}
+
+func (d *Decoder) readSet() error {
+	defs, n := binary.Uvarint(d.rest)
+	if n <= 0 || defs > uint64(maxEntities-len(d.state.entities)) {
+		return corrupt("number of new entities")
+	}
+	d.rest = d.rest[n:]
+	for range defs {
+		name, rest := readName(d.rest)
+		if rest == nil {
+			return corrupt("name of an entity")
+		}
+		start, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return corrupt("start of entity %q", name)
+		}
+		d.rest = rest[n:]
+		d.state.entities = append(d.state.entities, entity{
+			name:  string(name),
+			start: int64(unzigzag(start)) + d.header.Block,
+		})
+	}
+	size := (len(d.state.entities) + 7) / 8
+	if len(d.rest) < size {
+		return corrupt("set of entities")
+	}
+	d.state.live = d.state.live[:0]
+	for i := range size * 8 {
+		if d.rest[i/8]&(1<<(i%8)) == 0 {
+			continue
+		}
+		if i >= len(d.state.entities) {
+			return corrupt("row of an entity that was not defined")
+		}
+		d.state.live = append(d.state.live, i)
+	}
+	if len(d.state.live) == 0 {
+		return corrupt("tuple without rows")
+	}
+	d.rest = d.rest[size:]
+	return nil
+}

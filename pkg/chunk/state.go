@@ -1,0 +1,192 @@
+package chunk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
+
+const (
+	// maxEntities bounds the entities of one chunk, so that hostile bytes
+	// cost at most about 1.5 MB of decoder state: 512 containers that restart
+	// eight times in one block.
+	maxEntities = 4096
+	// maxName is the longest name of a Kubernetes object, in bytes.
+	maxName = 253
+	// pageBits is the size of a memory page, which memory and storage come in.
+	pageBits = 12
+	pageMask = 1<<pageBits - 1
+)
+
+// ErrCorrupt is wrapped by every error about bytes that are not a chunk.
+var ErrCorrupt = errors.New("corrupt chunk")
+
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// paged are the metrics that mostly are multiples of a page.
+const paged = 1<<model.WorkingSet | 1<<model.Usage | 1<<model.RSS | 1<<model.Swap |
+	1<<model.RootFS | 1<<model.Logs | 1<<model.Ephemeral
+
+const allMetrics = 1<<model.NumMetrics - 1
+
+// An entity is what coder and decoder both know about an entity after a row.
+type entity struct {
+	name  string
+	start int64
+	// present and before are the last two different presence masks: light
+	// and full answers take turns, and going back costs one byte.
+	present, before uint32
+	// coded are the last known values in the form in which they are
+	// subtracted from each other; see code.
+	coded [model.NumMetrics]uint64
+}
+
+// state is what the tuples so far have defined.
+type state struct {
+	index    int64 // slot within the block of the last tuple; −1 before the first
+	entities []entity
+	live     []int // entities of the last tuple, ascending
+}
+
+func (s *state) reset() {
+	s.index = -1
+	s.entities = s.entities[:0]
+	s.live = s.live[:0]
+}
+
+// code turns a value into the form that is subtracted: what tends to stay the
+// same. usage is the usage's last known value, this row's included.
+func code(m model.Metric, v, usage uint64, slot int64) uint64 {
+	switch m {
+	case model.Measured:
+		return v - uint64(slot)
+	case model.WorkingSet:
+		return usage - v
+	}
+	return v
+}
+
+// value is the inverse of code. For the working set code is its own inverse.
+func value(m model.Metric, c, usage uint64, slot int64) uint64 {
+	if m == model.Measured {
+		return c + uint64(slot)
+	}
+	return code(m, c, usage, slot)
+}
+
+func zigzag(d uint64) uint64   { return d<<1 ^ uint64(int64(d)>>63) }
+func unzigzag(z uint64) uint64 { return z>>1 ^ -(z & 1) }
+
+// appendDelta appends the step from prev to cur of a changed metric.
+func appendDelta(b []byte, m model.Metric, prev, cur uint64) []byte {
+	if paged&(1<<m) == 0 {
+		return binary.AppendUvarint(b, zigzag(cur-prev))
+	}
+	// Pages have 52 bits, so that their zigzag difference has room for a flag.
+	pages := zigzag(cur>>pageBits-prev>>pageBits) << 1
+	if cur&pageMask == prev&pageMask {
+		return binary.AppendUvarint(b, pages)
+	}
+	b = binary.AppendUvarint(b, pages|1)
+	return binary.AppendUvarint(b, cur&pageMask)
+}
+
+// readDelta reads what appendDelta wrote; the bytes left are nil on failure.
+func readDelta(b []byte, m model.Metric, prev uint64) (cur uint64, rest []byte) {
+	z, n := binary.Uvarint(b)
+	if n <= 0 {
+		return 0, nil
+	}
+	b = b[n:]
+	if paged&(1<<m) == 0 {
+		return prev + unzigzag(z), b
+	}
+	pages := (prev>>pageBits + unzigzag(z>>1)) << pageBits
+	if z&1 == 0 {
+		return pages | prev&pageMask, b
+	}
+	r, n := binary.Uvarint(b)
+	if n <= 0 || r > pageMask {
+		return 0, nil
+	}
+	return pages | r, b[n:]
+}
+
+// appendRow appends the row that takes e to v, and updates e.
+func (e *entity) appendRow(b []byte, v *model.Values, slot int64) []byte {
+	usage, ok := v.Get(model.Usage)
+	if !ok {
+		usage = e.coded[model.Usage]
+	}
+	var changed uint32
+	var next [model.NumMetrics]uint64
+	for p := v.Present(); p != 0; p &= p - 1 {
+		m := model.Metric(bits.TrailingZeros32(p))
+		x, _ := v.Get(m)
+		next[m] = code(m, x, usage, slot)
+		if next[m] != e.coded[m] {
+			changed |= 1 << m
+		}
+	}
+	head := uint64(changed) << 1
+	if v.Present() != e.present {
+		head |= 1
+	}
+	b = binary.AppendUvarint(b, head)
+	if v.Present() != e.present {
+		if v.Present() == e.before {
+			b = append(b, 0)
+		} else {
+			b = binary.AppendUvarint(b, uint64(v.Present())+1)
+		}
+		e.present, e.before = v.Present(), e.present
+	}
+	for ; changed != 0; changed &= changed - 1 {
+		m := model.Metric(bits.TrailingZeros32(changed))
+		b = appendDelta(b, m, e.coded[m], next[m])
+		e.coded[m] = next[m]
+	}
+	return b
+}
+
+// readRow reads one row into e; the bytes left are nil on failure.
+func (e *entity) readRow(b []byte) []byte {
+	head, n := binary.Uvarint(b)
+	if n <= 0 || head>>1 > allMetrics {
+		return nil
+	}
+	b = b[n:]
+	if head&1 != 0 {
+		p, n := binary.Uvarint(b)
+		if n <= 0 || p > allMetrics+1 {
+			return nil
+		}
+		b = b[n:]
+		next := e.before
+		if p > 0 {
+			next = uint32(p - 1)
+		}
+		e.present, e.before = next, e.present
+	}
+	for changed := uint32(head >> 1); changed != 0; changed &= changed - 1 {
+		m := model.Metric(bits.TrailingZeros32(changed))
+		if e.coded[m], b = readDelta(b, m, e.coded[m]); b == nil {
+			return nil
+		}
+	}
+	return b
+}
+
+// values writes the entity's present metrics in the given slot to v.
+func (e *entity) values(v *model.Values, slot int64) {
+	*v = model.Values{}
+	for p := e.present; p != 0; p &= p - 1 {
+		m := model.Metric(bits.TrailingZeros32(p))
+		v.Set(m, value(m, e.coded[m], e.coded[model.Usage], slot))
+	}
+}

@@ -1,0 +1,382 @@
+package ring
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
+
+const (
+	// ExitStore is the process's exit code when Pebble cannot write its log:
+	// it has no way to go on, and none to be closed.
+	ExitStore = 74 // EX_IOERR of sysexits.h
+
+	// maxWaiting is how many closed blocks wait in memory for the store: two
+	// hours, about 2 MB on a full node.
+	maxWaiting = 8
+	// reopenEvery is after how many slots a store that could not be opened is
+	// tried again: a minute at 15 s.
+	reopenEvery = 4
+	// deleteBlocks is how many blocks are deleted at a time: fewer, larger
+	// range deletions cost a third of the compactions.
+	deleteBlocks = 4
+)
+
+// ErrNotStored is wrapped by the errors of [Ring.Append] that say that the
+// sample is in memory but not on disk.
+var ErrNotStored = errors.New("kept in memory, not on disk")
+
+var errClosed = errors.New("the ring is closed")
+
+// A Config says where the ring lies and how much it keeps.
+type Config struct {
+	// Dir is the store's directory; it is made if it is not there.
+	Dir string
+	// FS is the file system; nil is the real one.
+	FS vfs.FS
+	// Resolution is the distance of slots; see model.ValidateResolution.
+	Resolution time.Duration
+	// Retention is how much measuring time is kept, at least; a few blocks
+	// more may be there.
+	Retention time.Duration
+	// Fatal is called when Pebble cannot go on. It must not return. Nil ends
+	// the process with ExitStore.
+	Fatal func(error)
+}
+
+// A Ring is the node's history. One goroutine appends, any number read.
+type Ring struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+
+	mu      sync.Mutex
+	store   *store // nil: memory only
+	err     error  // why memory only, or what the last write failed of
+	stored  []BlockInfo
+	waiting []*block // closed, not on disk
+	open    *block   // nil: none
+	nextSeq uint64
+	retryIn int // slots until the store is opened again
+	closed  bool
+
+	readers sync.WaitGroup // queries that use the store
+
+	notedMu sync.Mutex
+	noted   error // the last error that the store reported of its own accord
+}
+
+// Open opens the ring. If the store cannot be used, the ring works in memory,
+// tries again about every minute, and says so in the log, in Status and in
+// the metrics.
+func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Ring {
+	if cfg.FS == nil {
+		cfg.FS = vfs.Default
+	}
+	if cfg.Fatal == nil {
+		cfg.Fatal = func(error) { os.Exit(ExitStore) }
+	}
+	r := &Ring{cfg: cfg, log: log, nextSeq: 1}
+	r.metrics = newMetrics(reg, r)
+	r.attach()
+	return r
+}
+
+// attach opens the store and takes over what it holds. What is in memory
+// already waits to be written after it.
+func (r *Ring) attach() {
+	l := &listener{log: r.log, failed: r.note, fatal: r.fatal}
+	st, err := openStore(r.cfg.FS, r.cfg.Dir, l)
+	if err != nil {
+		r.detached(fmt.Errorf("open the ring in %s: %w", r.cfg.Dir, err))
+		return
+	}
+	blocks, open, damaged, err := st.load()
+	if err != nil {
+		r.detached(fmt.Errorf("read the ring in %s: %w", r.cfg.Dir, errors.Join(err, st.close())))
+		return
+	}
+	if damaged != nil {
+		r.metrics.errors.Inc()
+		r.log.Warn("part of the newest block is lost", "dir", r.cfg.Dir, "err", damaged)
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.store, r.err, r.stored = st, nil, blocks
+	if n := len(blocks); n > 0 {
+		r.nextSeq = max(r.nextSeq, blocks[n-1].Seq+1)
+	}
+	if open != nil {
+		r.nextSeq = max(r.nextSeq, open.seq+1)
+	}
+	r.renumber()
+	if open != nil {
+		if r.open == nil && len(r.waiting) == 0 {
+			r.open = open
+		} else {
+			r.waiting = append([]*block{open}, r.waiting...)
+		}
+	}
+	r.log.Info("ring opened", "dir", r.cfg.Dir, "blocks", len(blocks), "openSlots", r.openSlots())
+}
+
+// renumber gives the blocks in memory, of which nothing is stored, numbers
+// after all that the store knows.
+func (r *Ring) renumber() {
+	for _, b := range r.waiting {
+		b.seq = r.takeSeq()
+		b.markUnstored()
+	}
+	if r.open != nil {
+		r.open.seq = r.takeSeq()
+		r.open.markUnstored()
+	}
+}
+
+func (r *Ring) takeSeq() uint64 {
+	r.nextSeq++
+	return r.nextSeq - 1
+}
+
+func (r *Ring) openSlots() int {
+	if r.open == nil {
+		return 0
+	}
+	return r.open.info(r.open.last).Slots
+}
+
+func (r *Ring) detached(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil || r.err.Error() != err.Error() {
+		r.log.Error("samples are kept in memory only", "err", err)
+	}
+	r.err, r.retryIn = err, reopenEvery
+	r.metrics.errors.Inc()
+}
+
+// note keeps an error that the store reports of its own accord, with one log
+// line per change: Pebble repeats some of them thousands of times a second. It
+// runs on Pebble's goroutines, which may hold Pebble's locks, so it takes a
+// lock under which nobody calls Pebble.
+func (r *Ring) note(err error) {
+	r.metrics.errors.Inc()
+	r.notedMu.Lock()
+	defer r.notedMu.Unlock()
+	if r.noted == nil || r.noted.Error() != err.Error() {
+		r.log.Error("the ring's store reports an error", "dir", r.cfg.Dir, "err", err)
+	}
+	r.noted = err
+}
+
+func (r *Ring) fatal(err error) {
+	r.log.Error("the ring's log cannot be written and Pebble cannot go on: ending the process", "dir", r.cfg.Dir, "exitCode", ExitStore, "err", err)
+	r.cfg.Fatal(err)
+}
+
+// setErr notes what the store failed of, with one log line per change. The
+// caller holds r.mu.
+func (r *Ring) setErr(err error) {
+	switch {
+	case err == nil && r.err != nil:
+		r.log.Info("the ring is written again", "dir", r.cfg.Dir)
+	case err != nil && (r.err == nil || r.err.Error() != err.Error()):
+		r.log.Error("the ring cannot be written", "dir", r.cfg.Dir, "err", err)
+	}
+	r.err = err
+}
+
+// Append adds one slot's samples. When it returns nil they are on disk. An
+// error that wraps [ErrNotStored] says that they are in memory only; they are
+// written with a later slot. Slots may come late, twice or from a clock that
+// has jumped: of two samples for the same slot, the one appended later counts.
+func (r *Ring) Append(slot int64, s *model.Scrape) error {
+	began := time.Now()
+	defer func() { r.metrics.append.Observe(time.Since(began).Seconds()) }()
+
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return errClosed
+	}
+	if r.open != nil && !r.open.takes(slot, r.cfg.Resolution) {
+		r.closeBlock()
+	}
+	if r.open == nil {
+		r.open = newBlock(r.takeSeq(), model.BlockOf(slot), r.cfg.Resolution)
+	}
+	refused := r.open.append(slot, s)
+	reopen := false
+	if r.store == nil {
+		r.retryIn--
+		reopen = r.retryIn <= 0
+	}
+	r.mu.Unlock()
+
+	if len(refused) > 0 {
+		r.metrics.refused.Add(float64(len(refused)))
+		r.log.Warn("pods left out of the ring", "slot", slot, "pods", len(refused), "err", refused[0])
+	}
+	if reopen {
+		r.attach()
+	}
+	return r.flush()
+}
+
+// Miss notes why a slot has no samples, for /debug/ring.
+func (r *Ring) Miss(slot int64, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open != nil {
+		r.open.miss(slot, why)
+	}
+}
+
+// closeBlock makes the open block wait to be written. The caller holds r.mu.
+func (r *Ring) closeBlock() {
+	r.waiting = append(r.waiting, r.open)
+	r.open = nil
+	if n := len(r.waiting); n > maxWaiting {
+		r.log.Error("a block is lost: too many wait for the store", "block", r.waiting[0].start, "waiting", n)
+		r.metrics.lost.Inc()
+		r.waiting = r.waiting[1:]
+	}
+}
+
+// flush writes all that is not on disk: the closed blocks, then the open
+// block's record. It does so in this order, because the record overwrites one
+// of the block before it. Only the goroutine that appends calls it.
+func (r *Ring) flush() error {
+	r.mu.Lock()
+	st := r.store
+	if st == nil {
+		defer r.mu.Unlock()
+		return fmt.Errorf("%w: %w", ErrNotStored, r.err)
+	}
+	waiting := r.waiting
+	r.mu.Unlock()
+
+	for _, b := range waiting {
+		info, err := st.writeBlock(b)
+		if err != nil {
+			return r.failed(fmt.Errorf("write the block of %d: %w", b.start, err))
+		}
+		r.mu.Lock()
+		r.stored = append(r.stored, info)
+		r.waiting = r.waiting[1:]
+		r.mu.Unlock()
+	}
+	if err := r.expire(st); err != nil {
+		return r.failed(fmt.Errorf("delete old blocks: %w", err))
+	}
+
+	r.mu.Lock()
+	var record []byte
+	var index int
+	if r.open != nil && r.open.unstored() > 0 {
+		record, index = r.open.appendRecord(nil), r.open.last
+	}
+	r.mu.Unlock()
+	if record != nil {
+		if err := st.writeRecord(index, record); err != nil {
+			return r.failed(fmt.Errorf("write slot %d: %w", r.open.slot(index), err))
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if record != nil {
+		r.open.markStored()
+		r.metrics.written.Add(float64(len(record)))
+	}
+	r.setErr(nil)
+	return nil
+}
+
+func (r *Ring) failed(err error) error {
+	r.metrics.errors.Inc()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setErr(err)
+	return fmt.Errorf("%w: %w", ErrNotStored, err)
+}
+
+// expire deletes the blocks written first, as long as the others hold enough
+// measuring time, a few at a time. Counting what was measured rather than
+// comparing with the clock means that no jump of the clock deletes history.
+func (r *Ring) expire(st *store) error {
+	r.mu.Lock()
+	var have int64
+	for i := range r.stored {
+		have += r.stored[i].seconds()
+	}
+	n := 0
+	for n < len(r.stored) && have-r.stored[n].seconds() >= int64(r.cfg.Retention/time.Second) {
+		have -= r.stored[n].seconds()
+		n++
+	}
+	if n < deleteBlocks {
+		r.mu.Unlock()
+		return nil
+	}
+	seq := r.stored[n-1].Seq + 1
+	r.stored = append([]BlockInfo{}, r.stored[n:]...)
+	r.mu.Unlock()
+	return st.deleteBlocks(seq)
+}
+
+// Latest returns the newest slot in memory, in Unix seconds, and its samples;
+// ok is false if the agent has none, as at its first start.
+func (r *Ring) Latest() (slot int64, scrape model.Scrape, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open == nil {
+		return 0, model.Scrape{}, false
+	}
+	return r.open.latest()
+}
+
+// Close waits for queries that are under way, tries to write what is not on
+// disk, and closes the store.
+func (r *Ring) Close() error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	st := r.store
+	r.mu.Unlock()
+	r.readers.Wait()
+	if st == nil {
+		return nil
+	}
+	err := r.flush()
+	r.mu.Lock()
+	r.store = nil
+	r.mu.Unlock()
+	return errors.Join(err, st.close())
+}
+
+// Abandon closes the ring as a crash would: nothing more is written. The
+// directory can then be opened again.
+func (r *Ring) Abandon() error {
+	r.mu.Lock()
+	r.closed = true
+	st := r.store
+	r.store = nil
+	r.mu.Unlock()
+	r.readers.Wait()
+	if st == nil {
+		return nil
+	}
+	return st.close()
+}

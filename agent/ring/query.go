@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -14,27 +13,16 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
-// A Query asks for chunks.
-type Query struct {
-	// Pods asks for pods; otherwise it is the node's own chunks.
-	Pods bool
-	// Namespace and Pod, if not empty, keep only that namespace or pod. A pod
-	// needs its namespace.
-	Namespace, Pod string
-	// From and To bound the slots, both included, in Unix seconds. Chunks
-	// come whole: they may have samples outside.
-	From, To int64
-}
-
-func (q *Query) matches(pod model.PodRef) bool {
+// matches tells whether the query asks for that pod, or for the node.
+func matches(q *model.Query, pod model.PodRef) bool {
 	if !q.Pods || pod == (model.PodRef{}) {
 		return !q.Pods && pod == (model.PodRef{})
 	}
 	return (q.Namespace == "" || q.Namespace == pod.Namespace) && (q.Pod == "" || q.Pod == pod.Name)
 }
 
-// prefix is the prefix of the keys that can match in the block.
-func (q *Query) prefix(seq uint64) []byte {
+// prefix is the prefix of the keys in the block that match.
+func prefix(q *model.Query, seq uint64) []byte {
 	k := chunkPrefix(seq)
 	if !q.Pods {
 		return append(k, 0, 0)
@@ -61,7 +49,7 @@ type piece struct {
 // time and, for blocks of the same time, in the order in which they were
 // written; within a block by namespace, name and UID. The bytes are valid
 // until the next step. An error ends the sequence.
-func (r *Ring) Chunks(ctx context.Context, q Query) iter.Seq2[[]byte, error] {
+func (r *Ring) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		pieces, it, done, err := r.prepare(q)
 		if err != nil {
@@ -78,8 +66,8 @@ func (r *Ring) Chunks(ctx context.Context, q Query) iter.Seq2[[]byte, error] {
 			if p.chunks != nil {
 				continue
 			}
-			prefix := q.prefix(p.seq)
-			for it.SeekGE(prefix); it.Valid() && bytes.HasPrefix(it.Key(), prefix); it.Next() {
+			want := prefix(&q, p.seq)
+			for it.SeekGE(want); it.Valid() && bytes.HasPrefix(it.Key(), want); it.Next() {
 				if q.Pods && it.Key()[len(chunkPrefix(0))] == 0 {
 					continue // the node's own
 				}
@@ -106,7 +94,7 @@ func (r *Ring) Chunks(ctx context.Context, q Query) iter.Seq2[[]byte, error] {
 
 // prepare takes one consistent view of the ring: which blocks, and an iterator
 // over the stored ones. done must be called when there is no error.
-func (r *Ring) prepare(q Query) (pieces []piece, it *pebble.Iterator, done func(), err error) {
+func (r *Ring) prepare(q model.Query) (pieces []piece, it *pebble.Iterator, done func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -140,7 +128,7 @@ func (r *Ring) prepare(q Query) (pieces []piece, it *pebble.Iterator, done func(
 		}
 		p := piece{start: b.start, seq: b.seq, chunks: [][]byte{}}
 		for _, g := range b.groups {
-			if q.matches(g.Header().Pod) {
+			if matches(&q, g.Header().Pod) {
 				p.chunks = append(p.chunks, g.AppendChunk(nil))
 			}
 		}
@@ -164,11 +152,11 @@ func (r *Ring) inMemory() []*block {
 // Knows tells whether the ring has any sample of the pod or, if pod is empty,
 // of the namespace, however old.
 func (r *Ring) Knows(namespace, pod string) (bool, error) {
-	q := Query{Pods: true, Namespace: namespace, Pod: pod, From: -1 << 62, To: 1 << 62}
+	q := model.Query{Pods: true, Namespace: namespace, Pod: pod, From: -1 << 62, To: 1 << 62}
 	r.mu.Lock()
 	for _, b := range r.inMemory() {
 		for _, g := range b.groups {
-			if q.matches(g.Header().Pod) {
+			if matches(&q, g.Header().Pod) {
 				r.mu.Unlock()
 				return true, nil
 			}
@@ -184,10 +172,10 @@ func (r *Ring) Knows(namespace, pod string) (bool, error) {
 	blocks := slices.Clone(r.stored)
 	r.mu.Unlock()
 	for _, b := range slices.Backward(blocks) {
-		prefix := q.prefix(b.Seq)
-		if it.SeekGE(prefix) && bytes.HasPrefix(it.Key(), prefix) {
+		want := prefix(&q, b.Seq)
+		if it.SeekGE(want) && bytes.HasPrefix(it.Key(), want) {
 			return true, nil
 		}
 	}
-	return false, errors.Join(it.Error())
+	return false, it.Error()
 }

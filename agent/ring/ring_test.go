@@ -85,7 +85,7 @@ type key struct {
 }
 
 // read decodes what the query yields; of two samples for a slot the later counts.
-func read(t *testing.T, r *Ring, q Query) map[key]uint64 {
+func read(t *testing.T, r *Ring, q model.Query) map[key]uint64 {
 	t.Helper()
 	got := map[key]uint64{}
 	var d chunk.Decoder
@@ -109,8 +109,8 @@ func read(t *testing.T, r *Ring, q Query) map[key]uint64 {
 }
 
 var (
-	forever = Query{From: -1 << 40, To: 1 << 40}
-	allPods = Query{Pods: true, From: -1 << 40, To: 1 << 40}
+	forever = model.Query{From: -1 << 40, To: 1 << 40}
+	allPods = model.Query{Pods: true, From: -1 << 40, To: 1 << 40}
 )
 
 // checkHolds compares the whole ring with the slots that it should hold.
@@ -158,17 +158,17 @@ func TestQueryFilters(t *testing.T) {
 	r := open(t, config(vfs.NewMem()))
 	mustAppend(t, r, slots(t0, 130)...)
 	cases := map[string]struct {
-		q    Query
+		q    model.Query
 		want int
 	}{
 		"node, all":            {forever, 130},
-		"node, second block":   {Query{From: t0 + 900, To: t0 + 1799}, 60},
-		"node, nothing there":  {Query{From: t0 - 900, To: t0 - 1}, 0},
-		"namespace":            {Query{Pods: true, Namespace: "ns", From: t0, To: t0}, 60 * 6},
-		"another namespace":    {Query{Pods: true, Namespace: "n", From: t0, To: t0 + 4000}, 0},
-		"pod":                  {Query{Pods: true, Namespace: "ns", Pod: "pod-001", From: t0, To: t0 + 4000}, 130 * 2},
-		"a prefix of a pod":    {Query{Pods: true, Namespace: "ns", Pod: "pod-00", From: t0, To: t0 + 4000}, 0},
-		"pods, from and to at": {Query{Pods: true, From: t0 + 1800, To: t0 + 1800}, 10 * 6},
+		"node, second block":   {model.Query{From: t0 + 900, To: t0 + 1799}, 60},
+		"node, nothing there":  {model.Query{From: t0 - 900, To: t0 - 1}, 0},
+		"namespace":            {model.Query{Pods: true, Namespace: "ns", From: t0, To: t0}, 60 * 6},
+		"another namespace":    {model.Query{Pods: true, Namespace: "n", From: t0, To: t0 + 4000}, 0},
+		"pod":                  {model.Query{Pods: true, Namespace: "ns", Pod: "pod-001", From: t0, To: t0 + 4000}, 130 * 2},
+		"a prefix of a pod":    {model.Query{Pods: true, Namespace: "ns", Pod: "pod-00", From: t0, To: t0 + 4000}, 0},
+		"pods, from and to at": {model.Query{Pods: true, From: t0 + 1800, To: t0 + 1800}, 10 * 6},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestExpires(t *testing.T) {
 	for i := range int64(40) {
 		mustAppend(t, r, t0+(i%2)*90000)
 	}
-	if got := read(t, r, Query{From: s.Newest - 2700, To: s.Newest}); len(got) < 180 {
+	if got := read(t, r, model.Query{From: s.Newest - 2700, To: s.Newest}); len(got) < 180 {
 		t.Fatalf("after 40 jumps only %d slots of the last 45 min are left", len(got))
 	}
 }

@@ -1,0 +1,15 @@
+// Package apiv1 is the HTTP contract /api/v1: its routes, parameters, JSON and
+// errors. Agents serve it for their own node, aggregators for the fleet; what
+// differs is the [Source] of the answers.
+//
+//	GET /api/v1/node
+//	GET /api/v1/node/{node}
+//	GET /api/v1/pod
+//	GET /api/v1/pod/{namespace}
+//	GET /api/v1/pod/{namespace}/{pod}
+//	GET /api/v1/pod/{namespace}/{pod}/{container}
+//
+// An answer is put together entity by entity: the chunks of all nodes are held
+// as they came, coded, and decoded, merged and written one pod or node at a
+// time, so that JSON and points never exist all at once.
+package apiv1

@@ -1,0 +1,192 @@
+package apiv1
+
+import (
+	"cmp"
+	"errors"
+	"iter"
+	"slices"
+
+	"github.com/rollcall-metrics/rollcall/pkg/chunk"
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
+
+// A merger turns the nodes' chunks into series. It holds the memory of one
+// entity, and uses it for all.
+type merger struct {
+	params
+	answer  *Answer
+	decoder chunk.Decoder
+	byName  map[string]*series
+	used    []*series
+	free    []*series
+}
+
+func newMerger(p params, a *Answer) *merger {
+	return &merger{params: p, answer: a, byName: map[string]*series{}}
+}
+
+// nodes yields the nodes that answered, by name, each with its series.
+func (m *merger) nodes() iter.Seq2[string, *series] {
+	slices.SortFunc(m.answer.Nodes, func(a, b NodeAnswer) int { return cmp.Compare(a.Node, b.Node) })
+	return func(yield func(string, *series) bool) {
+		for _, n := range m.answer.Nodes {
+			m.begin()
+			own := m.series("")
+			for _, b := range n.Chunks {
+				c, err := chunk.Parse(b)
+				if err == nil && c.Pod != (model.PodRef{}) {
+					err = errors.New("chunk of a pod where one of the node was asked for")
+				}
+				if err == nil {
+					err = m.decode(c)
+				}
+				m.blame(n.Node, err)
+			}
+			own.finish()
+			if !yield(n.Node, own) {
+				return
+			}
+		}
+	}
+}
+
+// A podPart is one chunk of a pod.
+type podPart struct {
+	chunk chunk.Chunk
+	node  string
+}
+
+// A pod is a pod's series: its own and its containers'.
+type pod struct {
+	namespace, name string
+	own             *series
+	containers      []*series // by name
+}
+
+// parts lists the chunks of all pods that keep lets through, by namespace and
+// name; chunks of one pod in the order in which they came.
+func (m *merger) parts(keep func(model.PodRef) bool) []podPart {
+	var parts []podPart
+	for _, n := range m.answer.Nodes {
+		for _, b := range n.Chunks {
+			c, err := chunk.Parse(b)
+			if err == nil && c.Pod == (model.PodRef{}) {
+				err = errors.New("chunk of the node where one of a pod was asked for")
+			}
+			m.blame(n.Node, err)
+			if err == nil && keep(c.Pod) {
+				parts = append(parts, podPart{c, n.Node})
+			}
+		}
+	}
+	slices.SortStableFunc(parts, func(a, b podPart) int {
+		return cmp.Or(cmp.Compare(a.chunk.Pod.Namespace, b.chunk.Pod.Namespace), cmp.Compare(a.chunk.Pod.Name, b.chunk.Pod.Name))
+	})
+	return parts
+}
+
+// pods yields the pods of the parts that have points, each valid until the
+// next step. container, if not empty, is the only one to keep.
+func (m *merger) pods(parts []podPart, container string) iter.Seq[*pod] {
+	return func(yield func(*pod) bool) {
+		var p pod
+		for len(parts) > 0 {
+			ref := parts[0].chunk.Pod
+			m.begin()
+			for len(parts) > 0 && parts[0].chunk.Pod.Namespace == ref.Namespace && parts[0].chunk.Pod.Name == ref.Name {
+				m.blame(parts[0].node, m.decode(parts[0].chunk))
+				parts = parts[1:]
+			}
+			p = pod{namespace: ref.Namespace, name: ref.Name, own: m.series(""), containers: p.containers[:0]}
+			points := len(p.own.points)
+			for _, s := range m.used {
+				s.finish()
+				if s.name != "" && len(s.points) > 0 && (container == "" || s.name == container) {
+					p.containers = append(p.containers, s)
+					points += len(s.points)
+				}
+			}
+			if points == 0 || (container != "" && len(p.containers) == 0) {
+				continue
+			}
+			slices.SortFunc(p.containers, func(a, b *series) int { return cmp.Compare(a.name, b.name) })
+			if !yield(&p) {
+				return
+			}
+		}
+	}
+}
+
+// begin makes room for the next entity.
+func (m *merger) begin() {
+	m.free = append(m.free, m.used...)
+	m.used = m.used[:0]
+	clear(m.byName)
+}
+
+// series returns the series of that name, a new one if there is none.
+func (m *merger) series(name string) *series {
+	s := m.byName[name]
+	if s != nil {
+		return s
+	}
+	if n := len(m.free); n > 0 {
+		s, m.free = m.free[n-1], m.free[:n-1]
+	} else {
+		s = new(series)
+	}
+	s.reset(name)
+	m.byName[name] = s
+	m.used = append(m.used, s)
+	return s
+}
+
+// decode adds the chunk's rows that lie in the window to their series.
+func (m *merger) decode(c chunk.Chunk) error {
+	m.decoder.Reset(c)
+	for m.decoder.Next() {
+		row := m.decoder.Row()
+		// Also without points in the window a name is known.
+		s := m.series(row.Name)
+		if row.Slot >= m.from && row.Slot <= m.to {
+			s.add(row.Slot, row.Start, &row.Values, m.metrics)
+		}
+	}
+	return m.decoder.Err()
+}
+
+// blame makes a node whose answer cannot be read a missing one.
+func (m *merger) blame(node string, err error) {
+	if err != nil {
+		m.answer.Coverage.Lose(coverage.Missing{Node: node, Outcome: coverage.Truncated, Err: err.Error()})
+	}
+}
+
+// check reads all chunks without keeping anything, so that what is unreadable
+// counts as missing before the answer's status is decided.
+func (m *merger) check() {
+	for _, n := range m.answer.Nodes {
+		for _, b := range n.Chunks {
+			c, err := chunk.Parse(b)
+			if err == nil {
+				for m.decoder.Reset(c); m.decoder.Next(); {
+				}
+				err = m.decoder.Err()
+			}
+			m.blame(n.Node, err)
+		}
+	}
+}
+
+// knowsContainer tells whether any of the parts has a container of that name.
+func (m *merger) knowsContainer(parts []podPart, name string) bool {
+	for _, p := range parts {
+		for m.decoder.Reset(p.chunk); m.decoder.Next(); {
+			if m.decoder.Row().Name == name {
+				return true
+			}
+		}
+	}
+	return false
+}

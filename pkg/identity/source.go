@@ -1,0 +1,170 @@
+package identity
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// checkEvery is how old our view of the files may get: certificates are
+// renewed hours before they expire, and reading three small files costs less
+// than a tenth of one handshake.
+const checkEvery = 10 * time.Second
+
+// Files are the paths of PEM files: a certificate chain with our own
+// certificate first, its private key, and the certificates of the CA (two
+// while it is replaced).
+type Files struct {
+	Cert, Key, CA string
+}
+
+// A Source is this process's certificate and the CA that it trusts, always as
+// new as the files. It looks at them when a handshake or a metrics scrape
+// needs them, at most every 10 s; it compares contents, because a Kubernetes
+// Secret is replaced by swapping a symbolic link. If the new files are broken
+// or half-written, the old ones stay in use. Connections that are already
+// open are not touched. A Source is safe for concurrent use.
+type Source struct {
+	files   Files
+	log     *slog.Logger
+	metrics *metrics
+	refused *rarely
+	now     atomic.Pointer[material]
+
+	mu      sync.Mutex // held while looking at the files
+	checked time.Time
+	seen    [sha256.Size]byte // of what was found there, good or broken
+}
+
+// material is what one state of the files holds.
+type material struct {
+	self  Peer
+	cert  tls.Certificate
+	roots *x509.CertPool
+}
+
+// Load reads the files. It fails if they cannot be used at all; an expired
+// certificate is loaded, since the process can do other things until a new one
+// comes. The metrics are registered with reg, once per registry.
+func Load(files Files, log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
+	content, err := read(files)
+	if err != nil {
+		return nil, fmt.Errorf("load identity: %w", err)
+	}
+	m, err := parse(files, content)
+	if err != nil {
+		return nil, fmt.Errorf("load identity: %w", err)
+	}
+	s := &Source{
+		files:   files,
+		log:     log,
+		refused: newRarely(logEvery),
+		checked: time.Now(),
+		seen:    digest(content, nil),
+	}
+	s.now.Store(m)
+	s.metrics = newMetrics(reg, s.expiry)
+	log.Info("identity loaded", "peer", m.self.String(), "not_after", m.cert.Leaf.NotAfter)
+	return s, nil
+}
+
+// Self is who this process is. It never changes: a renewed certificate for
+// someone else is not taken.
+func (s *Source) Self() Peer { return s.now.Load().self }
+
+// expiry is when the current certificate expires, in Unix seconds.
+func (s *Source) expiry() float64 { return float64(s.latest().cert.Leaf.NotAfter.Unix()) }
+
+// latest looks at the files if it is time to. While one caller does, the
+// others go on with what is there, so that a hanging disk holds up one.
+func (s *Source) latest() *material {
+	if s.mu.TryLock() {
+		defer s.mu.Unlock()
+		if time.Since(s.checked) >= checkEvery {
+			s.checked = time.Now()
+			s.reload()
+		}
+	}
+	return s.now.Load()
+}
+
+// reload takes over the files if they have changed, and logs once per change.
+func (s *Source) reload() {
+	content, err := read(s.files)
+	sum := digest(content, err)
+	if sum == s.seen {
+		return
+	}
+	s.seen = sum
+	old := s.now.Load()
+	var m *material
+	if err == nil {
+		m, err = parse(s.files, content)
+	}
+	if err == nil && m.self != old.self {
+		err = fmt.Errorf("%s is the certificate of %s, this process is %s", s.files.Cert, m.self, old.self)
+	}
+	if err != nil {
+		s.metrics.reloadsFailed.Inc()
+		s.log.Error("identity not reloaded, keeping the old one", "error", err, "not_after", old.cert.Leaf.NotAfter)
+		return
+	}
+	s.now.Store(m)
+	s.metrics.reloadsOK.Inc()
+	s.log.Info("identity reloaded", "peer", m.self.String(), "not_after", m.cert.Leaf.NotAfter)
+}
+
+// content is what the files hold: certificate chain, key, CA.
+type content [3][]byte
+
+func read(files Files) (content, error) {
+	var c content
+	for i, path := range []string{files.Cert, files.Key, files.CA} {
+		var err error
+		if c[i], err = os.ReadFile(path); err != nil {
+			return content{}, err
+		}
+	}
+	return c, nil
+}
+
+// digest identifies what was found in the files, or why nothing was.
+func digest(c content, err error) [sha256.Size]byte {
+	h := sha256.New()
+	for _, b := range c {
+		sum := sha256.Sum256(b)
+		h.Write(sum[:])
+	}
+	if err != nil {
+		h.Write([]byte(err.Error()))
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func parse(files Files, c content) (*material, error) {
+	cert, err := tls.X509KeyPair(c[0], c[1])
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s with key %s: %w", files.Cert, files.Key, err)
+	}
+	if cert.Leaf == nil {
+		return nil, errors.New("certificate without a leaf")
+	}
+	self, err := PeerOf(cert.Leaf)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", files.Cert, err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(c[2]) {
+		return nil, fmt.Errorf("no CA certificate in %s", files.CA)
+	}
+	return &material{self: self, cert: cert, roots: roots}, nil
+}

@@ -1,0 +1,114 @@
+package identity
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+)
+
+// ServerConfig lets in clients with a certificate of our CA, for client use,
+// valid now, of a peer with the role allow. Everyone else is refused in the
+// handshake, with a [Refusal]; refusals are counted by reason and logged at
+// most once a minute each. Every handshake uses the newest certificate and CA.
+//
+// Whom it let in is PeerOf(state.PeerCertificates[0]); VerifiedChains stays
+// empty, since the verification is ours.
+func (s *Source) ServerConfig(allow Role) *tls.Config {
+	outer := s.serverConfig(s.now.Load(), allow, "")
+	// A configuration per connection is how crypto/tls lets the CA change, and
+	// tells us the remote address.
+	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return s.serverConfig(s.latest(), allow, hello.Conn.RemoteAddr().String()), nil
+	}
+	return outer
+}
+
+func (s *Source) serverConfig(m *material, allow Role, remote string) *tls.Config {
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{m.cert},
+		// net/http would add h2 to the outer configuration, but HTTP/2 costs more
+		// CPU and memory here than HTTP/1.1 does.
+		NextProtos: []string{"http/1.1"},
+		// Connections are kept for hours, so a resumption saves nothing; and a
+		// ticket would outlive the certificate and the CA that it was issued under.
+		SessionTicketsDisabled: true,
+		// Request instead of require, so that a client without a certificate gets
+		// to VerifyConnection and is counted.
+		ClientAuth: tls.RequestClientCert,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			peer, refusal := m.verify(state.PeerCertificates, x509.ExtKeyUsageClientAuth)
+			if refusal == nil && peer.Role != allow {
+				refusal = &Refusal{WrongRole, fmt.Errorf("%s is not an %s", peer, allow)}
+			}
+			if refusal == nil {
+				return nil
+			}
+			s.metrics.refused[refusal.Reason].Inc()
+			if skipped, ok := s.refused.allow(refusal.Reason); ok {
+				s.log.Warn("client refused", "reason", refusal.Reason, "remote", remote, "error", refusal.Err, "not_logged_before", skipped)
+			}
+			return refusal
+		},
+	}
+}
+
+// ClientConfig connects only to want: the server's certificate must be of our
+// CA, for server use, valid now, and of exactly that peer, or the handshake
+// ends with a [Refusal], which is counted; the caller logs it. Every handshake
+// uses the newest certificate and CA.
+func (s *Source) ClientConfig(want Peer) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		// This switches off crypto/tls's own verification, which insists on a DNS
+		// name or an address; a peer has neither that would last. VerifyConnection
+		// does all of it instead, and is always called.
+		InsecureSkipVerify: true,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			peer, refusal := s.latest().verify(state.PeerCertificates, x509.ExtKeyUsageServerAuth)
+			switch {
+			case refusal != nil:
+			case peer.Role != want.Role:
+				refusal = &Refusal{WrongRole, fmt.Errorf("wanted %s, found %s", want, peer)}
+			case peer.Name != want.Name:
+				refusal = &Refusal{WrongName, fmt.Errorf("wanted %s, found %s", want, peer)}
+			default:
+				return nil
+			}
+			s.metrics.refused[refusal.Reason].Inc()
+			return refusal
+		},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &s.latest().cert, nil
+		},
+	}
+}
+
+// verify checks the chain that the other side showed, its own certificate
+// first, and reads the peer from it.
+func (m *material) verify(shown []*x509.Certificate, usage x509.ExtKeyUsage) (Peer, *Refusal) {
+	if len(shown) == 0 {
+		return Peer{}, &Refusal{NoCertificate, errors.New("no certificate")}
+	}
+	intermediates := x509.NewCertPool()
+	for _, cert := range shown[1:] {
+		intermediates.AddCert(cert)
+	}
+	_, err := shown[0].Verify(x509.VerifyOptions{
+		Roots:         m.roots,
+		Intermediates: intermediates,
+		KeyUsages:     []x509.ExtKeyUsage{usage},
+	})
+	if err != nil {
+		if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+			return Peer{}, &Refusal{Expired, err}
+		}
+		return Peer{}, &Refusal{Untrusted, err}
+	}
+	peer, err := PeerOf(shown[0])
+	if err != nil {
+		return Peer{}, &Refusal{Malformed, err}
+	}
+	return peer, nil
+}

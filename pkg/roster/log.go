@@ -1,0 +1,107 @@
+package roster
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// memberlistLog is where memberlist's lines go. A packet of a stranger can
+// cause one, so there is a budget; what the delegates log themselves, better,
+// and what is routine is for debugging only.
+type memberlistLog struct {
+	log    *slog.Logger
+	rarely *rarely
+}
+
+// routine are beginnings of lines that are logged elsewhere or mean nothing.
+var routine = [...]string{
+	"ignoring alive message", // NotifyAlive
+	"Conflicting address",    // NotifyConflict
+	"Refuting",               // normal after a restart
+}
+
+func (l *memberlistLog) Write(line []byte) (int, error) {
+	level, text := parseLine(string(bytes.TrimSpace(line)))
+	for _, start := range routine {
+		if strings.HasPrefix(text, start) {
+			level = slog.LevelDebug
+		}
+	}
+	if !l.log.Enabled(context.Background(), level) {
+		return len(line), nil
+	}
+	if level == slog.LevelDebug {
+		l.log.Debug("memberlist", "line", text)
+		return len(line), nil
+	}
+	if skipped, ok := l.rarely.allow(level.String()); ok {
+		l.log.Log(context.Background(), level, "memberlist", "line", text, "not_logged_before", skipped)
+	}
+	return len(line), nil
+}
+
+// parseLine splits "[WARN] memberlist: text".
+func parseLine(line string) (slog.Level, string) {
+	prefix, text, ok := strings.Cut(line, "] ")
+	if !ok {
+		return slog.LevelInfo, line
+	}
+	text = strings.TrimPrefix(text, "memberlist: ")
+	switch prefix {
+	case "[DEBUG":
+		return slog.LevelDebug, text
+	case "[INFO":
+		return slog.LevelInfo, text
+	case "[WARN":
+		return slog.LevelWarn, text
+	case "[ERR", "[ERROR":
+		return slog.LevelError, text
+	}
+	return slog.LevelInfo, line
+}
+
+// rarely lets a few events per kind through in each interval. Kinds are few
+// and fixed.
+type rarely struct {
+	burst int
+	every time.Duration
+
+	mu    sync.Mutex
+	kinds map[string]*window
+}
+
+type window struct {
+	start           time.Time
+	logged, skipped int
+}
+
+func newRarely(burst int, every time.Duration) *rarely {
+	return &rarely{burst: burst, every: every, kinds: map[string]*window{}}
+}
+
+// allow tells whether an event of that kind may be logged and, if it is the
+// first of an interval, how many were skipped before.
+func (r *rarely) allow(kind string) (skipped int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	w := r.kinds[kind]
+	if w == nil {
+		w = &window{start: now}
+		r.kinds[kind] = w
+	}
+	if now.Sub(w.start) >= r.every {
+		skipped = w.skipped
+		*w = window{start: now}
+	}
+	if w.logged >= r.burst {
+		w.skipped++
+		return 0, false
+	}
+	w.logged++
+	return skipped, true
+}

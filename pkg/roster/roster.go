@@ -1,0 +1,207 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-metrics/rollcall/pkg/identity"
+)
+
+// A Roster takes part in gossip. It is safe for concurrent use.
+type Roster struct {
+	cfg      Config
+	timing   Timing
+	list     *memberlist.Memberlist
+	table    *table
+	delegate *delegate
+	joiner   *joiner
+	keys     *keyFile // nil without encryption
+	log      *slog.Logger
+
+	stopWork    context.CancelFunc // joins, keys, dials
+	stopPublish context.CancelFunc
+	work        sync.WaitGroup
+	published   sync.WaitGroup
+
+	mu     sync.Mutex // held while closing
+	closed bool
+}
+
+// Start listens and begins to join, in the background: see [Roster.Joined]. It
+// fails if the Config is invalid, the key file unusable or the port taken. When
+// ctx ends, no more joins are begun; the member stays until Close or Kill, one
+// of which must be called. The metrics are registered with reg, once per
+// registry.
+func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Roster, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	timing := cfg.timing()
+	// One line a minute for each kind, ten for memberlist's own.
+	logTo := &memberlistLog{log: log, rarely: newRarely(10, time.Minute)}
+	conf := cfg.memberlist(logTo)
+	r := &Roster{cfg: cfg, timing: timing, log: log}
+	if cfg.KeyFile == "" {
+		log.Warn("gossip is not encrypted: anyone who can send packets can take part")
+	} else {
+		var err error
+		if r.keys, err = openKeyFile(cfg.KeyFile, log); err != nil {
+			return nil, fmt.Errorf("roster: %w", err)
+		}
+		conf.Keyring = r.keys.ring
+	}
+
+	m := newMetrics(reg)
+	r.table = newTable(identity.Peer{Role: cfg.Role, Name: cfg.Name}, m)
+	r.delegate = &delegate{
+		self:    conf.Name,
+		addr:    cfg.self(),
+		meta:    meta{role: cfg.Role, peerPort: cfg.PeerPort, start: time.Now(), version: cfg.Version},
+		metrics: m,
+		log:     log,
+		rarely:  newRarely(1, time.Minute),
+	}
+	conf.Delegate, conf.Alive, conf.Conflict, conf.Merge = r.delegate, r.delegate, r.delegate, r.delegate
+	conf.Events = r.table
+
+	// Not of ctx: while the process drains, it is still a member.
+	life, stopLife := context.WithCancel(context.WithoutCancel(ctx))
+	list, err := create(life, cfg, conf)
+	if err != nil {
+		stopLife()
+		return nil, fmt.Errorf("roster: %w", err)
+	}
+	r.list = list
+	r.table.swap() // we are in it from the start
+
+	joinCtx, stopJoins := context.WithCancel(ctx)
+	r.stopWork = func() { stopJoins(); stopLife() }
+	r.joiner = &joiner{
+		cfg:       cfg,
+		timing:    timing,
+		join:      func(addr string) (int, error) { return list.Join([]string{addr}) },
+		table:     r.table,
+		contested: &r.delegate.contested,
+		metrics:   m,
+		log:       log,
+	}
+	r.work.Go(func() { r.joiner.run(joinCtx) })
+	if r.keys != nil {
+		r.work.Go(func() { r.keys.follow(life, timing.KeyPoll) })
+	}
+	publishCtx, stopPublish := context.WithCancel(context.WithoutCancel(ctx))
+	r.stopPublish = stopPublish
+	r.published.Go(func() { r.table.publish(publishCtx, timing) })
+	return r, nil
+}
+
+// create opens the network and starts memberlist on it.
+func create(ctx context.Context, cfg Config, conf *memberlist.Config) (*memberlist.Memberlist, error) {
+	network, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+		BindAddrs: []string{conf.BindAddr},
+		BindPort:  conf.BindPort,
+		Logger:    conf.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var t memberlist.NodeAwareTransport = &transport{NetTransport: network, ctx: ctx}
+	if cfg.Wrap != nil {
+		t = cfg.Wrap(t)
+	}
+	conf.Transport = t
+	list, err := memberlist.Create(conf)
+	if err != nil {
+		return nil, errors.Join(err, network.Shutdown())
+	}
+	return list, nil
+}
+
+// Snapshot is the roster now, but for changes within the last Timing.Coalesce.
+// It is never nil, and after Start always holds this process.
+func (r *Roster) Snapshot() *Snapshot { return r.table.current.Load() }
+
+// Changed is closed when the present snapshot is replaced. To miss nothing, get
+// the channel before the snapshot.
+func (r *Roster) Changed() <-chan struct{} { return r.table.current.Load().next }
+
+// Joined tells whether any other member was ever reached, or there was nobody
+// to join.
+func (r *Roster) Joined() bool {
+	return len(r.cfg.Join) == 0 || r.joiner.reached.Load() || r.table.met.Load()
+}
+
+// leaveTimeout bounds each of the two broadcasts of a leave, which take a few
+// rounds of gossip. A member that cannot send them is dead to the others.
+const leaveTimeout = 5 * time.Second
+
+// Close leaves gracefully, so that others see Left and not Dead, and stops. It
+// takes Timing.LeaveSpread and some rounds of gossip, or as long as ctx lets
+// it: then it stops without. Further calls, and those after Kill, do nothing.
+func (r *Roster) Close(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	r.stopWork()
+	err := r.leave(ctx)
+	return errors.Join(err, r.shutdown())
+}
+
+// Kill stops without a word, as a crash does. For tests of faults.
+func (r *Roster) Kill() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	r.stopWork()
+	return r.shutdown()
+}
+
+// leave announces the leave in our meta, gives that time to spread, and leaves.
+// If time runs out it still leaves: dead at once is better than after suspicion.
+func (r *Roster) leave(ctx context.Context) error {
+	r.delegate.leaving.Store(true)
+	var errs []error
+	if err := r.list.UpdateNode(remaining(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("roster: announce leave: %w", err))
+	} else if r.list.NumMembers() > 1 && !wait(ctx, r.timing.LeaveSpread) {
+		errs = append(errs, fmt.Errorf("roster: announce leave: %w", ctx.Err()))
+	}
+	if err := r.list.Leave(remaining(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("roster: leave: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// remaining is how long a broadcast may take: at least a moment, since
+// memberlist takes 0 for ever.
+func remaining(ctx context.Context) time.Duration {
+	d := leaveTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		d = min(d, time.Until(deadline))
+	}
+	if ctx.Err() != nil {
+		d = 0
+	}
+	return max(d, time.Millisecond)
+}
+
+func (r *Roster) shutdown() error {
+	err := r.list.Shutdown()
+	r.work.Wait()
+	r.stopPublish()
+	r.published.Wait()
+	return err
+}

@@ -249,7 +249,7 @@ func TestPartitionHealsThroughMissing(t *testing.T) {
 	hopeless := func(c *Config, far func(string) bool) {
 		c.Timing.GossipToTheDead = time.Nanosecond
 		c.Timing.Rejoin, c.Timing.RejoinAfter = nil, time.Hour
-		c.wrap = func(t memberlist.NodeAwareTransport) memberlist.NodeAwareTransport { return &split{t, &cut, far} }
+		c.Wrap = func(t memberlist.NodeAwareTransport) memberlist.NodeAwareTransport { return &split{t, &cut, far} }
 	}
 	var agents []netip.Addr
 	var a member

@@ -60,27 +60,27 @@ func (c *Config) Validate() error {
 		errs = append(errs, err)
 	}
 	if !c.Bind.IsValid() || c.Bind.IsMulticast() {
-		bad("bind address %v cannot be listened at", c.Bind)
+		bad("--gossip-bind %v cannot be listened at", c.Bind)
 	}
 	if a := c.advertise(); a.Is4In6() || cannotBe(a) {
-		bad("advertise address %v is not one that others can reach", a)
+		bad("--gossip-advertise %v is not an address that others can reach; in Kubernetes set POD_IP", a)
 	}
 	if c.Port < 1 || c.Port > 65535 {
-		bad("gossip port %d is not in 1 to 65535", c.Port)
+		bad("--gossip-port %d is not in 1 to 65535", c.Port)
 	}
 	if c.Role == identity.Agent && c.PeerPort == 0 {
 		bad("an agent needs a peer port")
 	}
 	if len(c.Label) > memberlist.LabelMaxSize {
-		bad("label of %d bytes, at most %d", len(c.Label), memberlist.LabelMaxSize)
+		bad("--cluster-label has %d bytes, at most %d", len(c.Label), memberlist.LabelMaxSize)
 	}
 	for _, entry := range c.Join {
 		if _, _, err := splitTarget(entry, c.Port); err != nil {
-			errs = append(errs, err)
+			bad("--join: %w", err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("roster: %w", err)
+		return err
 	}
 	return nil
 }

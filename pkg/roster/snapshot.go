@@ -12,16 +12,16 @@ import (
 
 // A Member is one process of the fleet, as it describes itself.
 type Member struct {
-	Name string
-	Role identity.Role
+	Name string        `json:"name"`
+	Role identity.Role `json:"role"`
 	// Addr is where it can be reached.
-	Addr netip.Addr
+	Addr netip.Addr `json:"addr"`
 	// PeerPort is where an agent answers aggregators; 0 for an aggregator.
-	PeerPort uint16
+	PeerPort uint16 `json:"peerPort,omitempty"`
 	// Version of its program, at most 24 bytes of printable ASCII.
-	Version string
+	Version string `json:"version"`
 	// Start is when it started by its own clock, in whole seconds.
-	Start time.Time
+	Start time.Time `json:"start"`
 }
 
 // Peer is what its certificate must say.
@@ -59,7 +59,7 @@ func (s State) String() string {
 type Departure struct {
 	Member
 	// At is when this process heard of it.
-	At time.Time
+	At time.Time `json:"at"`
 }
 
 // A Snapshot is the roster at one time. It never changes, so it can be read

@@ -1,0 +1,113 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/rollcall-metrics/rollcall/agent/kubelet"
+	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
+	"github.com/rollcall-metrics/rollcall/pkg/roster"
+)
+
+// A Config is all that an agent is told. Flags fill it in; see AddFlags.
+type Config struct {
+	// Node is the node's name (--node-name).
+	Node string
+	// Resolution is the distance of slots, Duration how much measuring time
+	// is kept (--metric-resolution, --metric-duration).
+	Resolution, Duration time.Duration
+	// Namespaces are the only ones whose pods are kept; empty is all.
+	Namespaces []string
+	// DataDir is where the ring lies.
+	DataDir string
+	// Kubelet is how to reach the kubelet; its Node is Node.
+	Kubelet kubelet.Config
+	// Listen addresses, "host:port". LocalListen has to be loopback.
+	PeerListen, LocalListen, MetricsListen string
+	Identity                               identity.Files
+	// Roster is gossip; its Name, Role, PeerPort and Version are set by New.
+	Roster roster.Config
+
+	// WrapListener may put faults between the servers and the network. It may
+	// be nil.
+	WrapListener func(net.Listener) net.Listener
+
+	flags *pflag.FlagSet // for /debug/config
+}
+
+// AddFlags adds the agent's flags, with defaults for a pod of a DaemonSet.
+func (c *Config) AddFlags(fs *pflag.FlagSet) {
+	c.flags = fs
+	fs.StringVar(&c.Node, "node-name", os.Getenv("NODE_NAME"), "name of the node; from NODE_NAME")
+	fs.DurationVar(&c.Resolution, "metric-resolution", 15*time.Second, "distance of samples; it divides 15m")
+	fs.DurationVar(&c.Duration, "metric-duration", 24*time.Hour, "how much history is kept, at least")
+	fs.StringSliceVar(&c.Namespaces, "namespaces", nil, "keep pods of these namespaces only; all if empty")
+	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/rollcall", "directory of the history")
+
+	fs.StringVar(&c.Kubelet.Address, "kubelet-address", os.Getenv("HOST_IP"), "IP address of the kubelet; from HOST_IP")
+	fs.IntVar(&c.Kubelet.Port, "kubelet-port", 10250, "port of the kubelet")
+	fs.StringVar(&c.Kubelet.CAFile, "kubelet-certificate-authority", "", "CA of the kubelet's certificate, PEM; the cluster's if empty")
+	fs.BoolVar(&c.Kubelet.InsecureTLS, "kubelet-insecure-tls", false, "accept any certificate of the kubelet; whoever answers then gets the token")
+	fs.StringVar(&c.Kubelet.ClientCert, "kubelet-client-certificate", "", "client certificate for the kubelet, PEM")
+	fs.StringVar(&c.Kubelet.ClientKey, "kubelet-client-key", "", "key of the client certificate, PEM")
+	fs.StringVar(&c.Kubelet.TokenFile, "kubelet-token-file", "", "bearer token for the kubelet; the service account's if empty")
+	fs.DurationVar(&c.Kubelet.Timeout, "kubelet-request-timeout", 10*time.Second, "timeout of a request to the kubelet; never longer than a slot")
+
+	fs.StringVar(&c.PeerListen, "peer-listen", ":9810", "address of the peer API, for aggregators (mutual TLS)")
+	fs.StringVar(&c.LocalListen, "local-listen", "127.0.0.1:9811", "loopback address of /api/v1 and /debug of this node")
+	fs.StringVar(&c.MetricsListen, "metrics-listen", ":9812", "address of /metrics, /livez and /readyz")
+	c.Identity.AddFlags(fs)
+	c.Roster.AddFlags(fs)
+}
+
+// Validate says what is wrong, naming the flags.
+func (c *Config) Validate() error {
+	c.complete("")
+	errs := []error{c.Identity.Validate(), c.Kubelet.Validate(), obs.RequireLoopback("--local-listen", c.LocalListen)}
+	if c.Node != "" && !identity.ValidName(c.Node) {
+		errs = append(errs, fmt.Errorf("--node-name %q is not a name of a node", c.Node))
+	}
+	if err := model.ValidateResolution(c.Resolution); err != nil {
+		errs = append(errs, fmt.Errorf("--metric-resolution: %w", err))
+	}
+	if c.Duration < model.BlockSeconds*time.Second {
+		errs = append(errs, fmt.Errorf("--metric-duration %v is shorter than a block, 15m", c.Duration))
+	}
+	if c.DataDir == "" {
+		errs = append(errs, errors.New("--data-dir is empty"))
+	}
+	if c.Roster.PeerPort == 0 {
+		errs = append(errs, fmt.Errorf("--peer-listen %q has no port that others could be told", c.PeerListen))
+	} else if c.Node != "" {
+		errs = append(errs, c.Roster.Validate())
+	}
+	return errors.Join(errs...)
+}
+
+// complete fills in what follows from other settings.
+func (c *Config) complete(version string) {
+	c.Kubelet.Node = c.Node
+	c.Roster.Name, c.Roster.Role, c.Roster.Version = c.Node, identity.Agent, version
+	if _, port, err := net.SplitHostPort(c.PeerListen); err == nil {
+		n, _ := strconv.ParseUint(port, 10, 16)
+		c.Roster.PeerPort = uint16(n)
+	}
+}
+
+// settings are the flags and their values, for /debug/config. Secrets are in
+// files, of which only the names are shown.
+func (c *Config) settings() map[string]string {
+	s := map[string]string{}
+	if c.flags != nil {
+		c.flags.VisitAll(func(f *pflag.Flag) { s["--"+f.Name] = f.Value.String() })
+	}
+	return s
+}

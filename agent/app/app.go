@@ -19,6 +19,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/agent/ring"
 	"github.com/rollcall-metrics/rollcall/agent/sampler"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/cli"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
@@ -201,7 +202,7 @@ func (a *Agent) debug() http.Handler {
 		Summary: a.sampler.Status,
 		Ring:    a.ring.Status,
 		Roster:  func() any { return a.roster.Load().Snapshot() },
-		Config:  a.cfg.settings(),
+		Config:  cli.Settings(a.cfg.flags),
 	})
 }
 

@@ -101,13 +101,3 @@ func (c *Config) complete(version string) {
 		c.Roster.PeerPort = uint16(n)
 	}
 }
-
-// settings are the flags and their values, for /debug/config. Secrets are in
-// files, of which only the names are shown.
-func (c *Config) settings() map[string]string {
-	s := map[string]string{}
-	if c.flags != nil {
-		c.flags.VisitAll(func(f *pflag.Flag) { s["--"+f.Name] = f.Value.String() })
-	}
-	return s
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -37,7 +36,7 @@ func config(fs vfs.FS) Config {
 
 func open(t *testing.T, cfg Config) *Ring {
 	t.Helper()
-	r := Open(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+	r := Open(cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	t.Cleanup(func() { _ = r.Close() })
 	return r
 }
@@ -497,7 +496,9 @@ func TestDamagedRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			bad := damage(append([]byte(nil), v...))
-			_ = closer.Close()
+			if err := closer.Close(); err != nil {
+				t.Fatal(err)
+			}
 			if err := r.store.db.Set(recordKey(10), bad, pebble.Sync); err != nil {
 				t.Fatal(err)
 			}

@@ -141,11 +141,13 @@ func TestRunGoesOnAfterFailures(t *testing.T) {
 		done := make(chan struct{})
 		go func() { s.Run(ctx); close(done) }()
 		time.Sleep(5 * time.Minute)
+		synctest.Wait()
 		if s.Ready() == nil || len(r.missed) < 18 || len(r.slots) != 0 {
 			t.Errorf("ready %v, %d missed, %d stored", s.Ready(), len(r.missed), len(r.slots))
 		}
 		k.delay = 0
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if s.Ready() != nil || len(r.slots) < 3 {
 			t.Errorf("after recovery: ready %v, %d stored", s.Ready(), len(r.slots))
 		}

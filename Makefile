@@ -1,0 +1,74 @@
+# Everything but images and generate needs Go, make and a C compiler for the
+# race detector; build and demo need Go and make alone.
+
+GO      ?= go
+# In the binaries' --version and in rollcall_build_info.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# -trimpath: the same binary wherever it is built. -buildvcs=false: VERSION says
+# it, and git refuses to tell in a checkout that belongs to somebody else.
+GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+
+# Of one run of all tests of one package; a hang should end before CI's patience.
+TEST_TIMEOUT  ?= 10m
+# A regular expression: make bench BENCH=Fanout.
+BENCH         ?= .
+BENCH_TIMEOUT ?= 30m
+
+# Compiled on first use, which takes minutes, and cached by Go.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+ARCHES ?= amd64 arm64
+# Before the name of an image: make images IMAGE_PREFIX=registry.example/rollcall/
+IMAGE_PREFIX ?=
+IMAGE_BUILDER ?= $(shell command -v buildah || command -v docker)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help build demo test check lint bench images generate clean
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Always run: Go knows better than make what is up to date.
+build: ## build bin/rollcall-agent, bin/rollcall-aggregator and bin/rollcall-fleet
+	$(GOBUILD) -o bin/rollcall-agent ./agent
+	$(GOBUILD) -o bin/rollcall-aggregator ./aggregator
+	$(GOBUILD) -o bin/rollcall-fleet ./e2e/fleet
+
+demo: build ## run a fleet of 3 nodes with 20 minutes of history, until Ctrl-C
+	bin/rollcall-fleet --nodes 3 --aggregators 1 --backfill 20m
+
+test: build check ## build, check format and run all tests with the race detector
+	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+
+check: ## check what needs no test run: gofmt and go vet
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
+		echo "not formatted; run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+
+lint: ## run golangci-lint; the first time it compiles for minutes
+	$(GO) run $(GOLANGCI_LINT) run ./...
+
+bench: ## run the benchmarks, or those that match BENCH
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout $(BENCH_TIMEOUT) ./...
+
+images: ## build the images for amd64 and arm64 with buildah or docker
+	@[ -n "$(IMAGE_BUILDER)" ] || { echo "make images needs buildah (apt-get install buildah) or docker" >&2; exit 1; }
+	@set -e; for arch in $(ARCHES); do for name in agent aggregator; do \
+		echo "rollcall-$$name $(VERSION) for $$arch"; \
+		GOOS=linux GOARCH=$$arch $(GOBUILD) -o bin/linux-$$arch/rollcall-$$name ./$$name; \
+		$(IMAGE_BUILDER) build --platform linux/$$arch \
+			--build-arg TARGETARCH=$$arch --build-arg VERSION=$(VERSION) \
+			-f Dockerfile.$$name -t $(IMAGE_PREFIX)rollcall-$$name:$(VERSION)-$$arch .; \
+	done; done
+
+# protoc comes from the system (apt-get install protobuf-compiler), its Go
+# plugin from go.mod, so that code and runtime are of the same version.
+generate: ## generate Go from pkg/wire/*.proto
+	@command -v protoc >/dev/null || { echo "make generate needs protoc (apt-get install protobuf-compiler)" >&2; exit 1; }
+	$(GO) build -o bin/tools/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
+	PATH="$(CURDIR)/bin/tools:$$PATH" $(GO) generate ./pkg/wire
+
+clean: ## remove what was built
+	rm -rf bin

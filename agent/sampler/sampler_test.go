@@ -84,13 +84,18 @@ func newTest(k *fakeKubelet, r *fakeRing, log *slog.Logger) *Sampler {
 	return New(Config{Node: "node-1", Resolution: 15 * time.Second}, k, r, log, prometheus.NewRegistry())
 }
 
+// runFor runs the sampler for so long.
+func runFor(t *testing.T, s *Sampler, d time.Duration) {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	s.Run(ctx)
+}
+
 func TestRunSamplesEverySlotOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, r := &fakeKubelet{answer: good}, &fakeRing{}
 		s := newTest(k, r, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-		defer cancel()
-		s.Run(ctx)
+		runFor(t, s, 10*time.Minute)
 		if n := len(r.slots); n < 40 || n > 41 {
 			t.Fatalf("%d slots in ten minutes", n)
 		}
@@ -137,22 +142,15 @@ func TestRunGoesOnAfterFailures(t *testing.T) {
 		var lines strings.Builder
 		k, r := &fakeKubelet{answer: good, delay: time.Hour}, &fakeRing{}
 		s := newTest(k, r, slog.New(slog.NewTextHandler(&lines, nil)))
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { s.Run(ctx); close(done) }()
-		time.Sleep(5 * time.Minute)
-		synctest.Wait()
+		runFor(t, s, 5*time.Minute)
 		if s.Ready() == nil || len(r.missed) < 18 || len(r.slots) != 0 {
 			t.Errorf("ready %v, %d missed, %d stored", s.Ready(), len(r.missed), len(r.slots))
 		}
 		k.delay = 0
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		runFor(t, s, time.Minute)
 		if s.Ready() != nil || len(r.slots) < 3 {
 			t.Errorf("after recovery: ready %v, %d stored", s.Ready(), len(r.slots))
 		}
-		cancel()
-		<-done
 		if n := strings.Count(lines.String(), "\n"); n != 2 {
 			t.Errorf("%d log lines, want one for the failure and one for the recovery:\n%s", n, &lines)
 		}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,9 @@ type Command struct {
 	// is the beginning of --help.
 	About   string
 	Version string
-	Config  Config
+	// LogLevel is the default of --log-level; "" is info.
+	LogLevel string
+	Config   Config
 	// Run does the work until ctx ends.
 	Run func(ctx context.Context, log *slog.Logger) error
 }
@@ -63,7 +66,7 @@ func (c *Command) Exec(ctx context.Context, args []string, stdout, stderr io.Wri
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {} // a mistake gets one line, not a page
 	c.Config.AddFlags(fs)
-	level := fs.String("log-level", "info", "least level that is logged: debug, info, warn or error")
+	level := fs.String("log-level", cmp.Or(c.LogLevel, "info"), "least level that is logged: debug, info, warn or error")
 	format := fs.String("log-format", "text", "format of the log: text or json")
 	version := fs.Bool("version", false, "print the version and exit")
 
@@ -99,3 +102,13 @@ func (c *Command) Exec(ctx context.Context, args []string, stdout, stderr io.Wri
 
 // oneLine joins the lines of joined errors.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// Settings are the flags and their values, for a debug page. Secrets are in
+// files, of which only the names are shown. fs may be nil.
+func Settings(fs *pflag.FlagSet) map[string]string {
+	s := map[string]string{}
+	if fs != nil {
+		fs.VisitAll(func(f *pflag.Flag) { s["--"+f.Name] = f.Value.String() })
+	}
+	return s
+}

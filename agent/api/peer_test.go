@@ -116,7 +116,7 @@ func TestChunks(t *testing.T) {
 func TestPeerRefuses(t *testing.T) {
 	h := newPeer(&fakeRing{})
 	for path, want := range map[string]int{
-		wire.ChunksPath:                             400,
+		wire.ChunksPath: 400,
 		wire.ChunksPath + "?from=1&to=2&teapot=yes": 400,
 		"/peer/v2/chunks?from=1&to=2":               404,
 		"/api/v1/node":                              404,

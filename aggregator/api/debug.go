@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
+	"github.com/rollcall-metrics/rollcall/pkg/roster"
+)
+
+// nodePageTimeout bounds fetching a debug page of a node: a CPU profile takes
+// 30 s unless it is told otherwise.
+const nodePageTimeout = 2 * time.Minute
+
+// Pages are where the debug pages get what they show.
+type Pages struct {
+	Expected Expected
+	Roster   func() *roster.Snapshot
+	Fanout   func() any
+	// Config is shown as JSON and must hold no secrets.
+	Config any
+	// Node fetches a debug page of a node's agent.
+	Node func(ctx context.Context, node, page, rawQuery string) (*http.Response, error)
+}
+
+// Debug returns the handler of /debug/.
+func Debug(p Pages) http.Handler {
+	mux := http.NewServeMux()
+	obs.HandlePages(mux, map[string]func() any{
+		"roster": func() any { return compare(p.Expected.Nodes(), p.Roster()) },
+		"fanout": p.Fanout,
+		"config": func() any { return p.Config },
+	})
+	obs.HandlePprof(mux)
+	mux.HandleFunc("GET /debug/nodes/{node}/{page...}", p.node)
+	return mux
+}
+
+// rosterPage is /debug/roster: who should be here and who is.
+type rosterPage struct {
+	Expected int `json:"expected"`
+	Agents   int `json:"agents"`
+	// Missing are expected nodes whose agent is not here, Unexpected agents
+	// whose node is not expected and who are not asked.
+	Missing    []string         `json:"missing"`
+	Unexpected []string         `json:"unexpected"`
+	Roster     *roster.Snapshot `json:"roster"`
+}
+
+func compare(expected []string, s *roster.Snapshot) rosterPage {
+	p := rosterPage{Expected: len(expected), Missing: []string{}, Unexpected: []string{}, Roster: s}
+	for _, node := range expected {
+		if _, state := s.Lookup(identity.Agent, node); state != roster.Alive {
+			p.Missing = append(p.Missing, node)
+		}
+	}
+	here := s.ByRole(identity.Agent)
+	p.Agents = len(here)
+	for _, m := range here {
+		if !slices.Contains(expected, m.Name) {
+			p.Unexpected = append(p.Unexpected, m.Name)
+		}
+	}
+	return p
+}
+
+// node passes on a debug page of a node's agent.
+func (p *Pages) node(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), nodePageTimeout)
+	defer cancel()
+	resp, err := p.Node(ctx, r.PathValue("node"), r.PathValue("page"), r.URL.RawQuery)
+	if err != nil {
+		http.Error(w, string(agents.Outcome(err))+": "+err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body) // broken when either side goes away
+}

@@ -1,0 +1,127 @@
+package fanout
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
+
+// A way is how a node answers.
+type way func(ctx context.Context, node string) (apiv1.NodeAnswer, error)
+
+// after answers with n bytes when d has passed. (Nothing selects on a timer
+// that is already due: under synctest and -race that crashes Go 1.26.)
+func after(d time.Duration, n int) way {
+	return func(ctx context.Context, node string) (apiv1.NodeAnswer, error) {
+		if d <= 0 {
+			return apiv1.NodeAnswer{Node: node, Chunks: [][]byte{make([]byte, n)}}, ctx.Err()
+		}
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return apiv1.NodeAnswer{Node: node, Chunks: [][]byte{make([]byte, n)}}, nil
+		case <-ctx.Done():
+			return apiv1.NodeAnswer{}, fmt.Errorf("%s: wait for the answer: %w", node, ctx.Err())
+		}
+	}
+}
+
+// hang never answers.
+func hang() way { return after(24*time.Hour, 0) }
+
+// fail fails at once.
+func fail(o coverage.Outcome) way {
+	return func(_ context.Context, node string) (apiv1.NodeAnswer, error) {
+		return apiv1.NodeAnswer{}, &agents.Error{Node: node, Outcome: o, Err: io.EOF}
+	}
+}
+
+// nodes is an Asker: nodes that answer in their ways, at once if they have none.
+type nodes struct {
+	mu      sync.Mutex
+	ways    map[string]way
+	asked   []string // in that order
+	now     int
+	highest int // of now
+}
+
+func (n *nodes) set(node string, w way) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ways == nil {
+		n.ways = map[string]way{}
+	}
+	n.ways[node] = w
+}
+
+func (n *nodes) Ask(ctx context.Context, node string, _ model.Query) (apiv1.NodeAnswer, error) {
+	n.mu.Lock()
+	n.asked = append(n.asked, node)
+	n.now++
+	n.highest = max(n.highest, n.now)
+	w := n.ways[node]
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		n.now--
+		n.mu.Unlock()
+	}()
+	if w == nil {
+		w = after(0, 100)
+	}
+	return w(ctx, node)
+}
+
+// names are node-0000 and so on.
+func names(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("node-%04d", i)
+	}
+	return names
+}
+
+func newFanout(cfg Config, a Asker) (*Fanout, *prometheus.Registry) {
+	reg := prometheus.NewRegistry()
+	return New(cfg, a, reg), reg
+}
+
+// check looks at what always holds: every node is either answered or missing.
+func check(t *testing.T, nodes []string, answers []apiv1.NodeAnswer, c coverage.Coverage) map[string]coverage.Missing {
+	t.Helper()
+	if c.Expected != len(nodes) || c.Answered != len(answers) || c.Answered+len(c.Missing) != c.Expected || c.Asked > c.Expected || c.Asked < c.Answered {
+		t.Errorf("%d nodes, %d answers, coverage: expected %d, asked %d, answered %d, missing %d",
+			len(nodes), len(answers), c.Expected, c.Asked, c.Answered, len(c.Missing))
+	}
+	seen := map[string]bool{}
+	for i, a := range answers {
+		if seen[a.Node] = true; i > 0 && answers[i-1].Node >= a.Node {
+			t.Errorf("%s comes after %s", a.Node, answers[i-1].Node)
+		}
+	}
+	missing := map[string]coverage.Missing{}
+	for _, m := range c.Missing {
+		if seen[m.Node] || m.Outcome == coverage.OK || m.Err == "" || len(m.Err) > maxErr {
+			t.Errorf("missing %+v", m)
+		}
+		seen[m.Node] = true
+		missing[m.Node] = m
+	}
+	for _, n := range nodes {
+		if !seen[n] {
+			t.Errorf("%s is neither answered nor missing", n)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/rollcall-metrics/rollcall/e2e/fleet/standin"
+)
+
+// admin returns the handler of the admin API. ctx is that of the fleet: what
+// is started lives as long.
+func (f *Fleet) admin(ctx context.Context) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /nodes", func(w http.ResponseWriter, _ *http.Request) {
+		nodes := make([]nodeStatus, len(f.nodes))
+		for i, n := range f.nodes {
+			nodes[i] = n.status()
+		}
+		reply(w, nodes)
+	})
+	mux.HandleFunc("POST /nodes/{node}/kubelet", func(w http.ResponseWriter, r *http.Request) {
+		n, err := f.node(r.PathValue("node"))
+		if err != nil {
+			refuse(w, http.StatusNotFound, err)
+			return
+		}
+		fault, err := standin.ParseFault(r.FormValue("fault"))
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		n.kubelet.SetFault(fault)
+		reply(w, n.status())
+	})
+	mux.HandleFunc("POST /nodes/{node}/agent", func(w http.ResponseWriter, r *http.Request) {
+		n, err := f.node(r.PathValue("node"))
+		if err != nil {
+			refuse(w, http.StatusNotFound, err)
+			return
+		}
+		if err := n.act(ctx, f, r.FormValue("action")); err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		reply(w, n.status())
+	})
+	mux.HandleFunc("POST /aggregators/{aggregator}", func(w http.ResponseWriter, r *http.Request) {
+		a, err := f.aggregator(r.PathValue("aggregator"))
+		if err != nil {
+			refuse(w, http.StatusNotFound, err)
+			return
+		}
+		if err := a.act(ctx, f, r.FormValue("action")); err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		reply(w, map[string]string{"name": a.name, "url": a.url()})
+	})
+	mux.HandleFunc("POST /partition", func(w http.ResponseWriter, r *http.Request) {
+		hosts, err := f.hosts(r.FormValue("nodes"))
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		f.network.Partition(hosts...)
+		reply(w, map[string]int{"cutOff": len(hosts)})
+	})
+	mux.HandleFunc("POST /heal", func(w http.ResponseWriter, _ *http.Request) {
+		f.network.Heal()
+		reply(w, map[string]int{"cutOff": 0})
+	})
+	mux.HandleFunc("GET /truth", func(w http.ResponseWriter, r *http.Request) {
+		n, err := f.node(r.FormValue("node"))
+		if err != nil {
+			refuse(w, http.StatusNotFound, err)
+			return
+		}
+		from, errFrom := strconv.ParseInt(r.FormValue("from"), 10, 64)
+		to, errTo := strconv.ParseInt(r.FormValue("to"), 10, 64)
+		if err := errors.Join(errFrom, errTo); err != nil || to < from || to-from > 86400 {
+			refuse(w, http.StatusBadRequest, fmt.Errorf("from and to are needed, in Unix seconds, at most a day apart"))
+			return
+		}
+		reply(w, n.kubelet.Truth(from, to))
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, errors.New(adminHelp))
+	})
+	return mux
+}
+
+const adminHelp = `the admin API is: GET /nodes; POST /nodes/{node}/kubelet?fault=none|blackhole|reset|slow:3s|status:500|status:401|truncate|garbage|endless; ` +
+	`POST /nodes/{node}/agent?action=kill|stop|start|pause|resume; POST /aggregators/{aggregator}?action=kill|stop|start; ` +
+	`POST /partition?nodes=a,b; POST /heal; GET /truth?node=…&from=…&to=…`
+
+// hosts are the addresses of nodes and aggregators, given by name.
+func (f *Fleet) hosts(names string) ([]netip.Addr, error) {
+	var hosts []netip.Addr
+	for name := range strings.SplitSeq(names, ",") {
+		n, errNode := f.node(name)
+		if errNode == nil {
+			hosts = append(hosts, n.addr)
+			continue
+		}
+		a, err := f.aggregator(name)
+		if err != nil {
+			return nil, fmt.Errorf("%w; %w", errNode, err)
+		}
+		hosts = append(hosts, a.addr)
+	}
+	return hosts, nil
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // fails when the client went away
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	http.Error(w, err.Error(), status)
+}

@@ -2,22 +2,17 @@ package agents
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
-	"github.com/rollcall-metrics/rollcall/pkg/roster"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
@@ -59,119 +54,8 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreKept(t *testing.T) {
-	f := newFleet(t)
-	agent := f.serve(f.agentTLS(node), frames(node, "x"))
-	c := f.client(Config{})
-	ask := func() {
-		t.Helper()
-		if _, err := c.Ask(t.Context(), node, model.Query{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ask()
-	ask()
-	ask()
-	if n := f.dials.Load(); n != 1 {
-		t.Errorf("%d connections for three questions", n)
-	}
-	// One that died idle is replaced without the caller noticing.
-	agent.CloseClientConnections()
-	ask()
-	if n := f.dials.Load(); n != 2 {
-		t.Errorf("%d connections after the first was closed", n)
-	}
-}
-
-func TestConnectionsPerNodeAreBounded(t *testing.T) {
-	f := newFleet(t)
-	answer := frames(node, "x")
-	busy := make(chan struct{}, 8)
-	free := make(chan struct{})
-	f.serve(f.agentTLS(node), func(w http.ResponseWriter, r *http.Request) {
-		busy <- struct{}{}
-		<-free
-		answer(w, r)
-	})
-	c := f.client(Config{})
-	errs := make(chan error)
-	const questions = 4 * perNode
-	for range questions {
-		go func() {
-			_, err := c.Ask(t.Context(), node, model.Query{})
-			errs <- err
-		}()
-	}
-	for range perNode {
-		<-busy
-	}
-	// Debug pages do not wait for questions, nor questions for them.
-	page := make(chan error)
-	go func() {
-		resp, err := c.Debug(t.Context(), node, "ring", "")
-		if err == nil {
-			err = resp.Body.Close()
-		}
-		page <- err
-	}()
-	<-busy
-	close(free)
-	for range questions {
-		if err := <-errs; err != nil {
-			t.Error(err)
-		}
-	}
-	if err := <-page; err != nil {
-		t.Error(err)
-	}
-	if n := f.dials.Load(); n != perNode+1 {
-		t.Errorf("%d connections, want %d and one for the page", n, perNode)
-	}
-}
-
 // Both places answer with the right certificate: only the roster says where
 // the agent is now.
-func TestAgentMoves(t *testing.T) {
-	f := newFleet(t)
-	config := f.agentTLS(node)
-	old := f.serve(config, frames(node, "old")).Listener.Addr()
-	now := f.serve(config, frames(node, "new")).Listener.Addr()
-	c := f.client(Config{})
-	for _, step := range []struct {
-		want  string
-		at    net.Addr
-		dials int32
-	}{
-		{"old", old, 1},
-		{"old", old, 1},
-		{"new", now, 2},
-		{"new", now, 2},
-	} {
-		f.put(node, step.at, roster.Alive)
-		got, err := c.Ask(t.Context(), node, model.Query{})
-		if err != nil || string(got.Chunks[0]) != step.want {
-			t.Fatalf("got %q, %v; want %q", got.Chunks, err, step.want)
-		}
-		if n := f.dials.Load(); n != step.dials {
-			t.Errorf("%d connections, want %d", n, step.dials)
-		}
-	}
-}
-
-func TestAnotherNodeTakesOverAnAddress(t *testing.T) {
-	f := newFleet(t)
-	agent := f.serve(f.agentTLS(node), frames(node, "x"))
-	c := f.client(Config{})
-	if _, err := c.Ask(t.Context(), node, model.Query{}); err != nil {
-		t.Fatal(err)
-	}
-	// The idle connection is to the right address, but was verified for node.
-	f.put("node-2", agent.Listener.Addr(), roster.Alive)
-	if _, err := c.Ask(t.Context(), "node-2", model.Query{}); Outcome(err) != coverage.Unauthorized {
-		t.Errorf("got %v, want unauthorized", err)
-	}
-}
-
 func TestCancelHangsUp(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -275,55 +159,6 @@ func TestRefusalIsNotABrokenPipe(t *testing.T) {
 	if !identity.Unauthorized(err) {
 		t.Errorf("got %v", err)
 	}
-}
-
-func TestTargetIsAHost(t *testing.T) {
-	for _, addr := range []string{"10.0.0.1", "fd00::1", "::1", "fe80::1%eth0"} {
-		t.Run(addr, func(t *testing.T) {
-			want := target{node: node, addr: netip.MustParseAddr(addr), port: 9810}
-			var got target
-			transport := &http.Transport{DialTLSContext: func(_ context.Context, _, hostport string) (net.Conn, error) {
-				var err error
-				got, err = parseTarget(hostport)
-				return nil, errors.Join(err, io.EOF)
-			}}
-			req := httptest.NewRequest(http.MethodGet, "https://x/", nil)
-			req.URL.Host = want.host()
-			if _, err := transport.RoundTrip(req); !errors.Is(err, io.EOF) || got != want {
-				t.Errorf("got %+v, %v; want %+v", got, err, want)
-			}
-		})
-	}
-}
-
-func TestConnectionsAreCounted(t *testing.T) {
-	f := newFleet(t)
-	f.serve(f.agentTLS(node), frames(node, "x"))
-	c := f.client(Config{})
-	if _, err := c.Ask(t.Context(), node, model.Query{}); err != nil {
-		t.Fatal(err)
-	}
-	if n := gauge(t, c.metrics.connections); n != 1 {
-		t.Errorf("%v connections open, want 1", n)
-	}
-	// The connection ends in net/http's own time.
-	c.Close()
-	for deadline := time.Now().Add(5 * time.Second); gauge(t, c.metrics.connections) != 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("a connection is open after Close")
-		}
-	}
-}
-
-func gauge(t *testing.T, g prometheus.Gauge) float64 {
-	t.Helper()
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(g)
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return families[0].GetMetric()[0].GetGauge().GetValue()
 }
 
 func BenchmarkAsk(b *testing.B) {

@@ -4,13 +4,20 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/identity/identitytest"
+	"github.com/rollcall-metrics/rollcall/pkg/roster"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
@@ -95,30 +102,48 @@ func askPeer(t *testing.T, f *Fleet, url string, files identity.Files) error {
 	return nil
 }
 
-// An agent that shows another node's certificate is not believed: the node is
-// missing as unauthorized, and the others are there.
-func TestAgentWithAnotherNodesCertificate(t *testing.T) {
+// Whoever answers at a node's address with another node's certificate is not
+// believed: the node is missing as unauthorized, and the others are there.
+func TestImpostorAtANodesAddress(t *testing.T) {
 	r := startFleet(t, 45, Config{Nodes: 3, Pods: 5, Resolution: second})
 	victim, liar := r.nodes[1], r.nodes[2]
-	// The agent re-reads its files at handshakes: node-3's identity moves in.
-	for from, to := range map[string]string{liar.cfg.Identity.Cert: victim.cfg.Identity.Cert, liar.cfg.Identity.Key: victim.cfg.Identity.Key} {
-		b, err := os.ReadFile(from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(to, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	r.order("/nodes/node-2/agent?action=stop")
+
+	// The gossip key is all that it takes to be in the roster as node-2.
+	member := victim.cfg.Roster
+	member.Name, member.Role, member.PeerPort = victim.name, identity.Agent, 9810
+	gossip, err := roster.Start(t.Context(), member, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer func() {
+		if err := gossip.Kill(); err != nil {
+			t.Error(err)
+		}
+	}()
+	cert, err := tls.LoadX509KeyPair(liar.cfg.Identity.Cert, liar.cfg.Identity.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", victim.cfg.PeerListen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	impostor := httptest.NewUnstartedServer(http.NotFoundHandler())
+	if err := impostor.Listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	impostor.Listener = l
+	impostor.Config.ErrorLog = log.New(io.Discard, "", 0)
+	impostor.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	impostor.StartTLS()
+	defer impostor.Close()
+
 	r.eventually("node-2 is unauthorized", func() bool {
-		// Connections that are open keep their certificate: open new ones.
-		r.order("/aggregators/aggregator-1?action=stop")
-		r.order("/aggregators/aggregator-1?action=start")
-		r.eventually("the aggregator asks", func() bool {
-			status, a := ask(t, r.url()+"/api/v1/node?window=10s")
-			return status == 200 && a.Coverage.Answered >= 2
-		})
 		_, a := ask(t, r.url()+"/api/v1/node?window=10s")
 		return a.Coverage.outcome("node-2") == "unauthorized" && a.Coverage.Answered == 2
 	})
+	if metrics := body(t, "http://"+r.aggregators[0].cfg.MetricsListen+"/metrics"); !strings.Contains(metrics, `rollcall_identity_refused_total{reason="wrong_name"}`) {
+		t.Error("not counted")
+	}
 }

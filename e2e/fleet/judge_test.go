@@ -79,8 +79,7 @@ func ask(t *testing.T, url string) (int, answer) {
 type series map[int64]pointJSON
 
 // expected works out from a node's truth what /api/v1 has to answer for it.
-// slots that skip lets through are left out.
-func expected(truth standin.Truth, skip func(slot int64) bool) (node series, pods map[string]series) {
+func expected(truth standin.Truth) (node series, pods map[string]series) {
 	type measurement struct {
 		at, total uint64
 		doubted   bool
@@ -88,9 +87,6 @@ func expected(truth standin.Truth, skip func(slot int64) bool) (node series, pod
 	node, pods = series{}, map[string]series{}
 	last := map[string]measurement{}
 	for _, s := range truth.Slots {
-		if skip(s.Slot) {
-			continue
-		}
 		now := map[string]measurement{}
 		for _, e := range s.Entities {
 			values := maps.Clone(e.Values)
@@ -144,11 +140,31 @@ func expected(truth standin.Truth, skip func(slot int64) bool) (node series, pod
 // allMetrics asks for every column.
 var allMetrics = "metrics=" + strings.Join(model.MetricNames(), ",")
 
+// truthOf is expected of the slots from..to. Whether a cpu of 0 is believed
+// depends on the measurement before, so it looks at a few slots more.
+func truthOf(n *node, from, to, lead int64) (node series, pods map[string]series) {
+	node, pods = expected(n.kubelet.Truth(from-lead, to))
+	pods[""] = node
+	for name, s := range pods {
+		for slot := range s {
+			if slot < from {
+				delete(s, slot)
+			}
+		}
+		if len(s) == 0 {
+			delete(pods, name)
+		}
+	}
+	delete(pods, "")
+	return node, pods
+}
+
 // judgeNode compares all that an aggregator answers about a node from..to with
-// the truth, by every route, and returns how many points it compared.
-func judgeNode(t *testing.T, url string, n *node, from, to int64, skip func(int64) bool) int {
+// the truth, by every route, and returns how many points it compared. The
+// lead seconds before from must have been sampled as well.
+func judgeNode(t *testing.T, url string, n *node, from, to, lead int64) int {
 	t.Helper()
-	wantNode, wantPods := expected(n.kubelet.Truth(from, to), skip)
+	wantNode, wantPods := truthOf(n, from, to, lead)
 	query := fmt.Sprintf("?%s&start=%d&end=%d", allMetrics, from, to)
 
 	status, a := ask(t, url+"/api/v1/node/"+n.name+query)
@@ -222,5 +238,3 @@ func compareSeries(t *testing.T, name string, got []pointJSON, want series) int 
 	}
 	return len(got)
 }
-
-func none(int64) bool { return false }

@@ -138,10 +138,6 @@ func (r *Roster) Joined() bool {
 	return len(r.cfg.Join) == 0 || r.joiner.reached.Load() || r.table.met.Load()
 }
 
-// leaveTimeout bounds each of the two broadcasts of a leave, which take a few
-// rounds of gossip. A member that cannot send them is dead to the others.
-const leaveTimeout = 5 * time.Second
-
 // Close leaves gracefully, so that others see Left and not Dead, and stops. It
 // takes Timing.LeaveSpread and some rounds of gossip, or as long as ctx lets
 // it: then it stops without. Further calls, and those after Kill, do nothing.
@@ -153,8 +149,12 @@ func (r *Roster) Close(ctx context.Context) error {
 	}
 	r.closed = true
 	r.stopWork()
-	err := r.leave(ctx)
-	return errors.Join(err, r.shutdown())
+	if err := r.leave(ctx); err != nil {
+		// To those who have not heard it, we are dead; nothing can be done
+		// about that, and it is normal when all members stop at once.
+		r.log.Info("not every member heard that this one leaves", "err", err)
+	}
+	return r.shutdown()
 }
 
 // Kill stops without a word, as a crash does. For tests of faults.
@@ -174,21 +174,21 @@ func (r *Roster) Kill() error {
 func (r *Roster) leave(ctx context.Context) error {
 	r.delegate.leaving.Store(true)
 	var errs []error
-	if err := r.list.UpdateNode(remaining(ctx)); err != nil {
-		errs = append(errs, fmt.Errorf("roster: announce leave: %w", err))
+	if err := r.list.UpdateNode(r.remaining(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("announce leave: %w", err))
 	} else if r.list.NumMembers() > 1 && !wait(ctx, r.timing.LeaveSpread) {
-		errs = append(errs, fmt.Errorf("roster: announce leave: %w", ctx.Err()))
+		errs = append(errs, fmt.Errorf("announce leave: %w", ctx.Err()))
 	}
-	if err := r.list.Leave(remaining(ctx)); err != nil {
-		errs = append(errs, fmt.Errorf("roster: leave: %w", err))
+	if err := r.list.Leave(r.remaining(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("leave: %w", err))
 	}
 	return errors.Join(errs...)
 }
 
 // remaining is how long a broadcast may take: at least a moment, since
 // memberlist takes 0 for ever.
-func remaining(ctx context.Context) time.Duration {
-	d := leaveTimeout
+func (r *Roster) remaining(ctx context.Context) time.Duration {
+	d := r.timing.LeaveTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		d = min(d, time.Until(deadline))
 	}

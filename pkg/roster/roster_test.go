@@ -297,8 +297,9 @@ func TestCloseIsBoundedByItsContext(t *testing.T) {
 	awaitAll(t, a, b)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.Close(ctx); err == nil {
-		t.Error("no error, though there was no time to leave")
+	// Not an hour, and no error: that some were not told is no failure.
+	if err := b.Close(ctx); err != nil {
+		t.Error(err)
 	}
 }
 

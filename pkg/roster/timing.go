@@ -55,6 +55,9 @@ type Timing struct {
 	// and going: a later message about a member replaces an earlier one that is
 	// still queued, so the announcement must have reached everyone before.
 	LeaveSpread time.Duration
+	// LeaveTimeout bounds each of the two broadcasts of a leave, which take a
+	// few rounds of gossip.
+	LeaveTimeout time.Duration
 	// Forget is how long a departed member stays known.
 	Forget time.Duration
 }
@@ -96,8 +99,9 @@ func DefaultTiming() Timing {
 		// A snapshot of 5000 is a copy of 40 KB; four a second are nothing.
 		Coalesce: 250 * time.Millisecond,
 		// Ten rounds of gossip, twice what news needs.
-		LeaveSpread: 2 * time.Second,
-		Forget:      24 * time.Hour, // as long as history is kept by default
+		LeaveSpread:  2 * time.Second,
+		LeaveTimeout: 5 * time.Second,
+		Forget:       24 * time.Hour, // as long as history is kept by default
 	}
 }
 
@@ -120,5 +124,6 @@ func LocalTiming() Timing {
 	t.KeyPoll = 100 * time.Millisecond
 	t.Coalesce = 50 * time.Millisecond
 	t.LeaveSpread = 200 * time.Millisecond
+	t.LeaveTimeout = 500 * time.Millisecond
 	return t
 }

@@ -92,7 +92,7 @@ func TestFetchFailures(t *testing.T) {
 				return
 			}
 			defer conn.Close()
-			io.WriteString(buffered, answer)
+			_, _ = io.WriteString(buffered, answer)
 			buffered.Flush()
 		}
 	}
@@ -262,7 +262,7 @@ func TestFetchUnreachable(t *testing.T) {
 	go func() {
 		conn, err := plain.Accept()
 		if err == nil {
-			bufio.NewReader(conn).ReadByte()
+			_, _ = bufio.NewReader(conn).ReadByte()
 			_, err = fmt.Fprint(conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request\n")
 			conn.Close()
 		}

@@ -546,7 +546,10 @@ func TestCloseWhileReading(t *testing.T) {
 	r := open(t, config(vfs.NewMem()))
 	mustAppend(t, r, slots(t0, 130)...)
 	closed := make(chan error)
-	for range r.Chunks(context.Background(), forever) {
+	for _, err := range r.Chunks(context.Background(), forever) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		go func() { closed <- r.Close() }()
 		break
 	}

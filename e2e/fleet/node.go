@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -217,11 +216,6 @@ type nodeStatus struct {
 	Fault   string `json:"fault"`
 	Local   string `json:"local"`
 	Metrics string `json:"metrics"`
-}
-
-// listenerOf is a listener on a port of the machine itself, not of a host.
-func listenerOf(ctx context.Context, flag string, a netip.AddrPort) (net.Listener, error) {
-	return obs.Listen(ctx, flag, a.String())
 }
 
 // writeFile writes a small file that only we may read.

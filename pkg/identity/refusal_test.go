@@ -81,7 +81,9 @@ func TestUnauthorizedOverHTTP(t *testing.T) {
 	go func() { served <- srv.ServeTLS(listener, "", "") }()
 	defer func() {
 		srv.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	}()
 
 	tests := map[string]struct {

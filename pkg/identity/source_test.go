@@ -68,7 +68,7 @@ func TestSourceConcurrently(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if serverErr, clientErr, _ := shake(t, in, out); serverErr != nil || clientErr != nil {
+			if _, serverErr, clientErr := shake(t, in, out); serverErr != nil || clientErr != nil {
 				t.Errorf("server: %v, client: %v", serverErr, clientErr)
 			}
 		})

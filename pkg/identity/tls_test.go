@@ -73,7 +73,7 @@ func serverOf(t *testing.T, files identity.Files) *tls.Config {
 // shake connects the two over loopback and passes one byte from the server to
 // the client: only then does the client know that it was let in. (net.Pipe has
 // no buffer: an alert meets the other side's flight, and both hang.)
-func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, state tls.ConnectionState) {
+func shake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, serverErr, clientErr error) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,7 +103,7 @@ func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error
 	if clientErr = conn.Handshake(); clientErr == nil {
 		_, clientErr = conn.Read(make([]byte, 1))
 	}
-	return <-done, clientErr, conn.ConnectionState()
+	return conn.ConnectionState(), <-done, clientErr
 }
 
 // values are a metric's values by its only label, "" if it has none.
@@ -154,7 +154,7 @@ func TestMutualTLS(t *testing.T) {
 	ca := authority(t)
 	server, sreg := load(t, issue(t, ca, agent), slog.New(slog.DiscardHandler))
 	client, creg := load(t, issue(t, ca, aggregator), slog.New(slog.DiscardHandler))
-	serverErr, clientErr, state := shake(t, server.ServerConfig(identity.Aggregator), client.ClientConfig(agent))
+	state, serverErr, clientErr := shake(t, server.ServerConfig(identity.Aggregator), client.ClientConfig(agent))
 	if serverErr != nil || clientErr != nil {
 		t.Fatalf("server: %v, client: %v", serverErr, clientErr)
 	}
@@ -196,7 +196,7 @@ func TestServerRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var logged bytes.Buffer
 			server, reg := load(t, issue(t, ca, identity.Peer{Role: identity.Agent, Name: "server"}), slog.New(slog.NewTextHandler(&logged, nil)))
-			serverErr, clientErr, _ := shake(t, server.ServerConfig(identity.Aggregator), tt.client)
+			_, serverErr, clientErr := shake(t, server.ServerConfig(identity.Aggregator), tt.client)
 			refusal(t, serverErr, tt.want)
 			if !identity.Unauthorized(serverErr) || !identity.Unauthorized(clientErr) {
 				t.Errorf("not Unauthorized: server %v, client %v", serverErr, clientErr)
@@ -214,7 +214,7 @@ func TestServerRefusesOldTLS(t *testing.T) {
 	server, _ := load(t, issue(t, ca, agent), slog.New(slog.DiscardHandler))
 	client := clientOf(t, issue(t, ca, aggregator))
 	client.MaxVersion = tls.VersionTLS12
-	serverErr, clientErr, _ := shake(t, server.ServerConfig(identity.Aggregator), client)
+	_, serverErr, clientErr := shake(t, server.ServerConfig(identity.Aggregator), client)
 	if serverErr == nil || clientErr == nil || identity.Unauthorized(clientErr) {
 		t.Errorf("server: %v, client: %v", serverErr, clientErr)
 	}
@@ -240,7 +240,7 @@ func TestClientRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			client, reg := load(t, issue(t, ca, aggregator), slog.New(slog.DiscardHandler))
-			serverErr, clientErr, _ := shake(t, tt.server, client.ClientConfig(agent))
+			_, serverErr, clientErr := shake(t, tt.server, client.ClientConfig(agent))
 			refusal(t, clientErr, tt.want)
 			if !identity.Unauthorized(serverErr) || !identity.Unauthorized(clientErr) {
 				t.Errorf("not Unauthorized: server %v, client %v", serverErr, clientErr)
@@ -259,15 +259,15 @@ func TestRefusalsAreLoggedOnceAMinute(t *testing.T) {
 		stranger := &tls.Config{InsecureSkipVerify: true}
 		wrong := clientOf(t, issue(t, ca, agent))
 		for range 3 {
-			shake(t, config, stranger)
-			shake(t, config, wrong)
+			_, _, _ = shake(t, config, stranger)
+			_, _, _ = shake(t, config, wrong)
 		}
 		if n := strings.Count(logged.String(), "client refused"); n != 2 {
 			t.Errorf("%d lines at first, want one per reason:\n%s", n, logged.String())
 		}
 		logged.Reset()
 		time.Sleep(time.Minute) // of the bubble's clock
-		shake(t, config, stranger)
+		_, _, _ = shake(t, config, stranger)
 		if s := logged.String(); strings.Count(s, "client refused") != 1 || !strings.Contains(s, "not_logged_before=2") {
 			t.Errorf("a minute later:\n%s", s)
 		}
@@ -289,7 +289,7 @@ func TestSourceReloads(t *testing.T) {
 		// serial is which certificate the server shows.
 		serial := func() string {
 			t.Helper()
-			serverErr, clientErr, state := shake(t, in, out)
+			state, serverErr, clientErr := shake(t, in, out)
 			if serverErr != nil || clientErr != nil {
 				t.Fatalf("server: %v, client: %v", serverErr, clientErr)
 			}
@@ -355,7 +355,7 @@ func TestSourceFollowsTheCA(t *testing.T) {
 		client, _ := load(t, issue(t, old, aggregator), slog.New(slog.DiscardHandler))
 		in, out := server.ServerConfig(identity.Aggregator), client.ClientConfig(agent)
 		replaced := clientOf(t, issue(t, next, aggregator))
-		serverErr, _, _ := shake(t, in, replaced)
+		_, serverErr, _ := shake(t, in, replaced)
 		refusal(t, serverErr, identity.Untrusted)
 
 		// Both are trusted while the CA is replaced.
@@ -366,7 +366,7 @@ func TestSourceFollowsTheCA(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		for name, c := range map[string]*tls.Config{"old": out, "next": replaced} {
-			if serverErr, clientErr, _ := shake(t, in, c); serverErr != nil || clientErr != nil {
+			if _, serverErr, clientErr := shake(t, in, c); serverErr != nil || clientErr != nil {
 				t.Errorf("%s: server %v, client %v", name, serverErr, clientErr)
 			}
 		}

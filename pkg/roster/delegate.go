@@ -76,7 +76,9 @@ func (d *delegate) NotifyAlive(n *memberlist.Node) error {
 	if reason == "" {
 		return nil
 	}
-	d.refuse(reason, "member refused", "member", cut(n.Name), "addr", n.Addr)
+	if skipped, ok := d.refuse(reason); ok {
+		d.log.Warn("member refused", "member", cut(n.Name), "addr", n.Addr, "reason", reason, "not_logged_before", skipped)
+	}
 	return errRefused
 }
 
@@ -116,7 +118,9 @@ func cannotBe(a netip.Addr) bool {
 // another: a restart with a new address before the old one was declared dead,
 // two nodes with one name, or an attack.
 func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
-	d.refuse(conflict, "member claimed from another address", "member", cut(existing.Name), "addr", existing.Addr, "other", other.Addr)
+	if skipped, ok := d.refuse(conflict); ok {
+		d.log.Warn("member claimed from another address", "member", cut(existing.Name), "addr", existing.Addr, "other", other.Addr, "reason", conflict, "not_logged_before", skipped)
+	}
 }
 
 // NotifyMerge sees what a seed knew when we joined it. If that has our own name
@@ -135,11 +139,11 @@ func (d *delegate) NotifyMerge(peers []*memberlist.Node) error {
 	return nil
 }
 
-func (d *delegate) refuse(reason, msg string, args ...any) {
+// refuse counts a refusal, and tells whether it is to be logged and how many
+// of its kind were not.
+func (d *delegate) refuse(reason string) (skipped int, log bool) {
 	d.metrics.refused.WithLabelValues(reason).Inc()
-	if skipped, ok := d.rarely.allow(reason); ok {
-		d.log.Warn(msg, append(args, "reason", reason, "not_logged_before", skipped)...)
-	}
+	return d.rarely.allow(reason)
 }
 
 // cut shortens what a stranger wrote, for the log.

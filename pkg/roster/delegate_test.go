@@ -82,7 +82,7 @@ func TestRefusalsAreLoggedOnce(t *testing.T) {
 	var logged bytes.Buffer
 	d := newDelegate("10.0.0.1", slog.New(slog.NewTextHandler(&logged, nil)))
 	for range 3 {
-		d.NotifyAlive(nodeOf("BAD"+strings.Repeat("X", 1000), "10.0.0.2", meta{}))
+		_ = d.NotifyAlive(nodeOf("BAD"+strings.Repeat("X", 1000), "10.0.0.2", meta{}))
 		d.NotifyConflict(nodeOf("node-1", "10.0.0.2", meta{}), nodeOf("node-1", "10.0.0.3", meta{}))
 	}
 	s := logged.String()

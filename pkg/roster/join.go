@@ -117,7 +117,7 @@ func (j *joiner) heal(ctx context.Context) {
 	addrs, _ := j.resolve(ctx, missing[:min(len(missing), maxMissing)])
 	known, _ = j.table.alive()
 	// They should be here and are not: that joins fail is no news.
-	j.joinAll(ctx, without(addrs, known))
+	_, _ = j.joinAll(ctx, without(addrs, known))
 }
 
 // joinSeeds makes one round through the Join list, but for the known, and logs

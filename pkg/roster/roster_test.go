@@ -252,8 +252,7 @@ func TestPartitionHealsThroughMissing(t *testing.T) {
 		c.Wrap = func(t memberlist.NodeAwareTransport) memberlist.NodeAwareTransport { return &split{t, &cut, far} }
 	}
 	var agents []netip.Addr
-	var a member
-	a = f.start(identity.Aggregator, "aggregator-0", func(c *Config) {
+	a := f.start(identity.Aggregator, "aggregator-0", func(c *Config) {
 		self := c.Bind.String()
 		hopeless(c, func(host string) bool { return host != self })
 		c.Missing = func() []string {

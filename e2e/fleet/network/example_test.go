@@ -51,7 +51,9 @@ func Example() {
 
 	transport.CloseIdleConnections()
 	_ = server.Close()
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		fmt.Println(err)
+	}
 	// Output:
 	// 404 Not Found
 	// timeout: true

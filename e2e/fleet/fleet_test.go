@@ -17,7 +17,11 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// memberlist's Shutdown does not wait for probes that are under way; they
+	// end within two seconds.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
+}
 
 // second is the resolution of live tests: fast enough to wait for slots.
 const second = time.Second

@@ -217,10 +217,11 @@ func (a *Agent) localHandler(debug http.Handler) http.Handler {
 }
 
 // metricsHandler serves what Kubernetes and Prometheus ask. Alive depends on
-// nothing; ready is an agent that has something to say.
+// nothing; ready is an agent that has something to say and a disk to keep it on.
 func (a *Agent) metricsHandler() http.Handler {
 	var ready obs.Probes
 	ready.Add("sample", a.sampler.Ready)
+	ready.Add("ring", a.ring.Err)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", obs.MetricsHandler(a.reg, a.log))
 	mux.Handle("GET /livez", obs.Alive())

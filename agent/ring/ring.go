@@ -333,6 +333,13 @@ func (r *Ring) expire(st *store) error {
 	return st.deleteBlocks(seq)
 }
 
+// Err says why samples are not on disk, nil while they are.
+func (r *Ring) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
 // Latest returns the newest slot in memory, in Unix seconds, and its samples;
 // ok is false if the agent has none, as at its first start.
 func (r *Ring) Latest() (slot int64, scrape model.Scrape, ok bool) {

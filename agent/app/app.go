@@ -21,14 +21,12 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/member"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
 
 const (
-	// leaveTimeout bounds saying goodbye: the announcement takes 2 s to reach
-	// everyone, and the pod has 30 s in all.
-	leaveTimeout = 10 * time.Second
 	// localTimeout bounds an answer of the node-local /api/v1.
 	localTimeout = 10 * time.Second
 	// peerIdle is how long a connection of an aggregator may be unused. They
@@ -51,10 +49,7 @@ type Agent struct {
 	sampler *sampler.Sampler
 	roster  atomic.Pointer[roster.Roster] // nil until Run
 
-	peer, local, metrics net.Listener
-
-	killed atomic.Bool
-	cancel atomic.Pointer[context.CancelFunc]
+	listeners []net.Listener // peer, local, metrics
 }
 
 // New opens the agent's files and listeners. It fails on what a person has to
@@ -73,11 +68,15 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	if want := (identity.Peer{Role: identity.Agent, Name: cfg.Node}); a.id.Self() != want {
 		return nil, fmt.Errorf("--tls-cert-file %s is the certificate of %v, this is %v; give each agent its own, or set --node-name", cfg.Identity.Cert, a.id.Self(), want)
 	}
-	if err := a.listen(ctx); err != nil {
+	a.listeners, err = member.Listen(ctx, cfg.WrapListener,
+		member.Address{Flag: "--peer-listen", Addr: cfg.PeerListen},
+		member.Address{Flag: "--local-listen", Addr: cfg.LocalListen},
+		member.Address{Flag: "--metrics-listen", Addr: cfg.MetricsListen})
+	if err != nil {
 		return nil, err
 	}
 	if a.kubelet, err = kubelet.New(cfg.Kubelet); err != nil {
-		return nil, errors.Join(err, a.closeListeners())
+		return nil, errors.Join(err, member.Close(a.listeners))
 	}
 	a.ring = ring.Open(ring.Config{Dir: cfg.DataDir, Resolution: cfg.Resolution, Retention: cfg.Duration}, log, a.reg)
 	a.sampler = sampler.New(sampler.Config{
@@ -86,63 +85,20 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	return a, nil
 }
 
-func (a *Agent) listen(ctx context.Context) error {
-	for _, l := range []struct {
-		to         *net.Listener
-		flag, addr string
-	}{
-		{&a.peer, "--peer-listen", a.cfg.PeerListen},
-		{&a.local, "--local-listen", a.cfg.LocalListen},
-		{&a.metrics, "--metrics-listen", a.cfg.MetricsListen},
-	} {
-		opened, err := obs.Listen(ctx, l.flag, l.addr)
-		if err != nil {
-			return errors.Join(err, a.closeListeners())
-		}
-		if a.cfg.WrapListener != nil {
-			opened = a.cfg.WrapListener(opened)
-		}
-		*l.to = opened
-	}
-	return nil
-}
-
-func (a *Agent) closeListeners() error {
-	var errs []error
-	for _, l := range []net.Listener{a.peer, a.local, a.metrics} {
-		if l != nil {
-			errs = append(errs, l.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Sampler is the agent's sampler: a fleet fills in history with it, before Run.
 func (a *Agent) Sampler() *sampler.Sampler { return a.sampler }
 
 // Close ends an agent that was not run.
 func (a *Agent) Close() error {
 	a.kubelet.Close()
-	return errors.Join(a.closeListeners(), a.ring.Close())
-}
-
-// Kill ends Run as a crash would: without leaving the roster, without writing
-// what is not on disk.
-func (a *Agent) Kill() {
-	a.killed.Store(true)
-	if cancel := a.cancel.Load(); cancel != nil {
-		(*cancel)()
-	}
+	return errors.Join(member.Close(a.listeners), a.ring.Close())
 }
 
 // Run samples and serves until ctx ends, then leaves the roster, lets answers
-// in flight finish, and closes the ring. Its error is what ended it early, or
-// what went wrong at the end.
+// in flight finish, and closes the ring. If ctx ends for [member.ErrCrash], it
+// ends as a crash would, and nothing more is written. Its error is what ended
+// it early, or what went wrong at the end.
 func (a *Agent) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	a.cancel.Store(&cancel)
-
 	r, err := roster.Start(ctx, a.cfg.Roster, a.log, a.reg)
 	if err != nil {
 		return errors.Join(err, a.Close())
@@ -150,51 +106,32 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.roster.Store(r)
 	a.log.Info("agent started", "node", a.cfg.Node, "resolution", a.cfg.Resolution, "phase", sampler.Phase(a.cfg.Node, a.cfg.Resolution))
 
+	sampling, stop := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() { a.sampler.Run(sampling) })
+	err = member.Run(ctx, r, a.log, a.servers()...)
+	stop()
+	done.Wait()
+	a.kubelet.Close()
+	if member.Crashed(ctx) {
+		return errors.Join(err, a.ring.Abandon())
+	}
+	err = errors.Join(err, a.ring.Close())
+	a.log.Info("agent stopped", "node", a.cfg.Node)
+	return err
+}
+
+func (a *Agent) servers() []obs.Server {
 	debug := a.debug()
-	servers := []obs.Server{
+	return []obs.Server{
 		{
-			Name: "peer", Listener: a.peer, TLS: a.id.ServerConfig(identity.Aggregator),
+			Name: "peer", Listener: a.listeners[0], TLS: a.id.ServerConfig(identity.Aggregator),
 			Handler:     api.Peer(a.cfg.Node, a.cfg.Resolution, a.ring, debug, a.log, a.reg),
 			IdleTimeout: peerIdle, ReadHeaderTimeout: peerWait, WriteTimeout: peerWrite,
 		},
-		{Name: "local", Listener: a.local, Handler: a.localHandler(debug)},
-		{Name: "metrics", Listener: a.metrics, Handler: a.metricsHandler()},
+		{Name: "local", Listener: a.listeners[1], Handler: a.localHandler(debug)},
+		{Name: "metrics", Listener: a.listeners[2], Handler: a.metricsHandler()},
 	}
-	var work sync.WaitGroup
-	failed := make(chan error, len(servers))
-	for _, s := range servers {
-		work.Go(func() {
-			if err := obs.Serve(ctx, a.log, s); err != nil {
-				failed <- err
-				cancel()
-			}
-		})
-	}
-	work.Go(func() { a.sampler.Run(ctx) })
-
-	<-ctx.Done()
-	errs := []error{a.leave(r)}
-	work.Wait()
-	close(failed)
-	for err := range failed {
-		errs = append(errs, err)
-	}
-	a.kubelet.Close()
-	if a.killed.Load() {
-		return errors.Join(append(errs, a.ring.Abandon())...)
-	}
-	errs = append(errs, a.ring.Close())
-	a.log.Info("agent stopped", "node", a.cfg.Node)
-	return errors.Join(errs...)
-}
-
-func (a *Agent) leave(r *roster.Roster) error {
-	if a.killed.Load() {
-		return r.Kill()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	return r.Close(ctx)
 }
 
 func (a *Agent) debug() http.Handler {

@@ -8,9 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,13 +19,10 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/member"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
-
-// leaveTimeout bounds saying goodbye: the announcement takes 2 s to reach
-// everyone, and the pod has 30 s in all.
-const leaveTimeout = 10 * time.Second
 
 // An Aggregator is ready to run.
 type Aggregator struct {
@@ -40,10 +35,7 @@ type Aggregator struct {
 	fanout *fanout.Fanout
 	roster atomic.Pointer[roster.Roster] // nil until Run
 
-	api, debug, metrics net.Listener
-
-	killed atomic.Bool
-	cancel atomic.Pointer[context.CancelFunc]
+	listeners []net.Listener // api, debug, metrics
 }
 
 // New opens the aggregator's files and listeners. It fails on what a person
@@ -68,7 +60,11 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 		}
 		a.cfg.Roster.Missing = a.missing
 	}
-	if err := a.listen(ctx); err != nil {
+	a.listeners, err = member.Listen(ctx, nil,
+		member.Address{Flag: "--listen", Addr: cfg.Listen},
+		member.Address{Flag: "--debug-listen", Addr: cfg.DebugListen},
+		member.Address{Flag: "--metrics-listen", Addr: cfg.MetricsListen})
+	if err != nil {
 		return nil, err
 	}
 	a.agents = agents.New(cfg.Agents, agents.RosterFunc(a.lookup), a.id, log, a.reg)
@@ -76,46 +72,10 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	return a, nil
 }
 
-func (a *Aggregator) listen(ctx context.Context) error {
-	for _, l := range []struct {
-		to         *net.Listener
-		flag, addr string
-	}{
-		{&a.api, "--listen", a.cfg.Listen},
-		{&a.debug, "--debug-listen", a.cfg.DebugListen},
-		{&a.metrics, "--metrics-listen", a.cfg.MetricsListen},
-	} {
-		opened, err := obs.Listen(ctx, l.flag, l.addr)
-		if err != nil {
-			return errors.Join(err, a.closeListeners())
-		}
-		*l.to = opened
-	}
-	return nil
-}
-
-func (a *Aggregator) closeListeners() error {
-	var errs []error
-	for _, l := range []net.Listener{a.api, a.debug, a.metrics} {
-		if l != nil {
-			errs = append(errs, l.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Close ends an aggregator that was not run.
 func (a *Aggregator) Close() error {
 	a.agents.Close()
-	return a.closeListeners()
-}
-
-// Kill ends Run as a crash would: without leaving the roster.
-func (a *Aggregator) Kill() {
-	a.killed.Store(true)
-	if cancel := a.cancel.Load(); cancel != nil {
-		(*cancel)()
-	}
+	return member.Close(a.listeners)
 }
 
 // snapshot is the roster; before Run there is none, and nobody asks.
@@ -147,51 +107,19 @@ func (a *Aggregator) expected() api.Expected {
 // flight finish. Its error is what ended it early, or what went wrong at the
 // end.
 func (a *Aggregator) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	a.cancel.Store(&cancel)
-
 	r, err := roster.Start(ctx, a.cfg.Roster, a.log, a.reg)
 	if err != nil {
 		return errors.Join(err, a.Close())
 	}
 	a.roster.Store(r)
 	a.log.Info("aggregator started", "name", a.cfg.Name)
-
-	servers := []obs.Server{
-		{Name: "api", Listener: a.api, Handler: a.apiHandler(r)},
-		{Name: "debug", Listener: a.debug, Handler: a.debugHandler()},
-		{Name: "metrics", Listener: a.metrics, Handler: obs.MetricsHandler(a.reg, a.log)},
-	}
-	var work sync.WaitGroup
-	failed := make(chan error, len(servers))
-	for _, s := range servers {
-		work.Go(func() {
-			if err := obs.Serve(ctx, a.log, s); err != nil {
-				failed <- err
-				cancel()
-			}
-		})
-	}
-	<-ctx.Done()
-	errs := []error{a.leave(r)}
-	work.Wait()
-	close(failed)
-	for err := range failed {
-		errs = append(errs, err)
-	}
+	err = member.Run(ctx, r, a.log,
+		obs.Server{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(r)},
+		obs.Server{Name: "debug", Listener: a.listeners[1], Handler: a.debugHandler()},
+		obs.Server{Name: "metrics", Listener: a.listeners[2], Handler: obs.MetricsHandler(a.reg, a.log)})
 	a.agents.Close()
 	a.log.Info("aggregator stopped", "name", a.cfg.Name)
-	return errors.Join(errs...)
-}
-
-func (a *Aggregator) leave(r *roster.Roster) error {
-	if a.killed.Load() {
-		return r.Kill()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	return r.Close(ctx)
+	return err
 }
 
 // apiHandler serves users: /api/v1, and the probes. Health is 200 while the

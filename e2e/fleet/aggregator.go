@@ -12,6 +12,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/aggregator/app"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/member"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
 
@@ -25,8 +26,7 @@ type aggregator struct {
 
 	mu      sync.Mutex
 	state   string // running, killed or stopped
-	running *app.Aggregator
-	stopRun context.CancelFunc
+	stopRun context.CancelCauseFunc
 	done    chan struct{}
 	ended   error
 }
@@ -69,8 +69,8 @@ func (a *aggregator) start(ctx context.Context, f *Fleet) error {
 	if err != nil {
 		return err
 	}
-	run, stop := context.WithCancel(ctx)
-	a.running, a.stopRun, a.done, a.state = running, stop, make(chan struct{}), "running"
+	run, stop := context.WithCancelCause(ctx)
+	a.stopRun, a.done, a.state = stop, make(chan struct{}), "running"
 	go func() {
 		defer close(a.done)
 		a.ended = running.Run(run)
@@ -86,11 +86,11 @@ func (a *aggregator) stop(kill bool) error {
 		return nil
 	}
 	a.state = "stopped"
+	var cause error
 	if kill {
-		a.state = "killed"
-		a.running.Kill()
+		a.state, cause = "killed", member.ErrCrash
 	}
-	a.stopRun()
+	a.stopRun(cause)
 	<-a.done
 	if a.ended != nil {
 		return fmt.Errorf("%s: %w", a.name, a.ended)

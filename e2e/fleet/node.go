@@ -18,6 +18,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/network"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/standin"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/member"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
@@ -35,8 +36,7 @@ type node struct {
 
 	mu      sync.Mutex
 	state   string // running, killed, stopped or paused
-	agent   *app.Agent
-	stopRun context.CancelFunc
+	stopRun context.CancelCauseFunc
 	done    chan struct{} // closed when the agent has ended
 	ended   error         // valid once done is closed
 }
@@ -136,8 +136,8 @@ func (n *node) start(ctx context.Context, f *Fleet) error {
 			return errors.Join(err, a.Close())
 		}
 	}
-	run, stop := context.WithCancel(ctx)
-	n.agent, n.stopRun, n.done, n.state = a, stop, make(chan struct{}), "running"
+	run, stop := context.WithCancelCause(ctx)
+	n.stopRun, n.done, n.state = stop, make(chan struct{}), "running"
 	go func() {
 		defer close(n.done)
 		n.ended = a.Run(run)
@@ -154,11 +154,11 @@ func (n *node) stop(kill bool) error {
 	}
 	n.network.Resume(n.addr)
 	n.state = "stopped"
+	var cause error
 	if kill {
-		n.state = "killed"
-		n.agent.Kill()
+		n.state, cause = "killed", member.ErrCrash
 	}
-	n.stopRun()
+	n.stopRun(cause)
 	<-n.done
 	if n.ended != nil {
 		return fmt.Errorf("%s: %w", n.name, n.ended)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,10 @@ func (l *memberlistLog) Write(line []byte) (int, error) {
 		if strings.HasPrefix(text, start) {
 			level = slog.LevelDebug
 		}
+	}
+	// What was under way when the network was closed fails, as it should.
+	if strings.HasSuffix(text, net.ErrClosed.Error()) {
+		level = slog.LevelDebug
 	}
 	if !l.log.Enabled(context.Background(), level) {
 		return len(line), nil

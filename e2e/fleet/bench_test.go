@@ -197,11 +197,12 @@ func BenchmarkFanout(b *testing.B) {
 	}
 	web := &http.Client{Timeout: time.Minute}
 	defer web.CloseIdleConnections()
-	for name, path := range map[string]string{
-		"latest of all nodes": "/api/v1/node?window=15s&partial=deny",
-		"15min of all nodes":  "/api/v1/node?window=15m&partial=deny",
-		"15min of all pods":   "/api/v1/pod?window=15m&partial=deny",
+	for _, q := range []struct{ name, path string }{
+		{"latest of all nodes", "/api/v1/node?window=15s&partial=deny"},
+		{"15min of all nodes", "/api/v1/node?window=15m&partial=deny"},
+		{"15min of all pods", "/api/v1/pod?window=15m&partial=deny"},
 	} {
+		name, path := q.name, q.path
 		b.Run(name, func(b *testing.B) {
 			fetch(b, web, f.aggregators[0].url()+path) // warms up
 			size, before := 0, cpuTime()

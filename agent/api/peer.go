@@ -10,8 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/rollcall-metrics/rollcall/agent/ring"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
@@ -19,7 +19,6 @@ import (
 type Ring interface {
 	Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, error]
 	Knows(namespace, pod string) (bool, error)
-	Status() ring.Status
 }
 
 // peer answers aggregators.
@@ -27,7 +26,7 @@ type peer struct {
 	node       string
 	resolution time.Duration
 	ring       Ring
-	log        *slog.Logger
+	reading    *obs.Change
 	answers    *prometheus.CounterVec
 	seconds    prometheus.Histogram
 }
@@ -37,7 +36,7 @@ type peer struct {
 // debug pages, which aggregators may read too.
 func Peer(node string, resolution time.Duration, r Ring, debug http.Handler, log *slog.Logger, reg prometheus.Registerer) http.Handler {
 	p := &peer{
-		node: node, resolution: resolution, ring: r, log: log,
+		node: node, resolution: resolution, ring: r, reading: obs.NewChange(log, "ring for aggregators"),
 		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_peer_answers_total",
 			Help: "Answers to aggregators by result: ok, invalid, failed (the ring could not be read), broken (the aggregator went away).",
@@ -78,7 +77,6 @@ func (p *peer) answer(ctx context.Context, w http.ResponseWriter, q model.Query)
 	out, err := wire.NewWriter(w, &wire.Header{
 		Node:       p.node,
 		Resolution: uint32(p.resolution / time.Second),
-		Newest:     p.ring.Status().Newest,
 	})
 	if err != nil {
 		return "broken"
@@ -87,7 +85,7 @@ func (p *peer) answer(ctx context.Context, w http.ResponseWriter, q model.Query)
 	var failed error
 	for c, err := range p.ring.Chunks(ctx, q) {
 		if failed = err; err != nil {
-			break
+			break // it comes last
 		}
 		if out.Chunk(c) != nil {
 			return "broken"
@@ -101,9 +99,7 @@ func (p *peer) answer(ctx context.Context, w http.ResponseWriter, q model.Query)
 	if ctx.Err() != nil {
 		return "broken"
 	}
-	if failed != nil {
-		p.log.Warn("the ring could not be read for an aggregator", "err", failed)
-	}
+	p.reading.Set(failed)
 	switch err := out.End(known, failed); {
 	case err != nil:
 		return "broken"

@@ -2,6 +2,7 @@ package ring
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
@@ -61,6 +62,10 @@ func (b *block) takes(slot int64, resolution time.Duration) bool {
 	i, ok := b.slotIndex(slot)
 	return ok && b.resolution == resolution && i > b.last
 }
+
+// first is the first slot that is taken. There is always one: blocks begin
+// with a sample.
+func (b *block) first() int64 { return b.slot(slices.Index(b.taken, true)) }
 
 // append adds one slot's samples. A group that its chunk refuses is left out;
 // the errors say which and why.
@@ -131,7 +136,7 @@ func (b *block) info(until int) BlockInfo {
 		}
 		why := b.missed[i]
 		if why == "" {
-			why = "no sample was taken: the agent was not running, or its clock jumped"
+			why = "not known: the agent was not running, was restarted since, or its clock jumped"
 		}
 		if n := len(info.Gaps); n > 0 && info.Gaps[n-1].Why == why && info.Gaps[n-1].To == b.slot(i-1) {
 			info.Gaps[n-1].To = b.slot(i)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -48,80 +49,111 @@ type piece struct {
 // Chunks yields the coded chunks that answer the query: block by block, by
 // time and, for blocks of the same time, in the order in which they were
 // written; within a block by namespace, name and UID. The bytes are valid
-// until the next step. An error ends the sequence.
+// until the next step. An error comes last: of a block that cannot be read the
+// rest is missing, of a ring whose store cannot be used all that is not in
+// memory, of a ctx that ended whatever would have followed.
 func (r *Ring) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		pieces, it, done, err := r.prepare(q)
+		v, err := r.prepare(q)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		defer done()
-		for _, p := range pieces {
-			for _, c := range p.chunks {
-				if !yield(c, ctx.Err()) || ctx.Err() != nil {
-					return
-				}
-			}
-			if p.chunks != nil {
-				continue
-			}
-			want := prefix(&q, p.seq)
-			for it.SeekGE(want); it.Valid() && bytes.HasPrefix(it.Key(), want); it.Next() {
-				if q.Pods && it.Key()[len(chunkPrefix(0))] == 0 {
-					continue // the node's own
-				}
+		defer v.done()
+		failed := v.lacking
+		for _, p := range v.pieces {
+			for c, err := range v.read(p) {
 				if ctx.Err() != nil {
 					yield(nil, ctx.Err())
 					return
 				}
-				v, err := it.ValueAndErr()
 				if err != nil {
-					yield(nil, fmt.Errorf("read the block of %d: %w", p.start, err))
-					return
+					// One block that cannot be read is no reason to lose the others.
+					err = fmt.Errorf("read the block of %d: %w", p.start, err)
+					r.note(err)
+					failed = errors.Join(failed, err)
+					break
 				}
-				if !yield(v, nil) {
+				if !yield(c, nil) {
 					return
 				}
 			}
-			if err := it.Error(); err != nil {
-				yield(nil, fmt.Errorf("read the block of %d: %w", p.start, err))
+		}
+		if failed != nil {
+			yield(nil, failed)
+		}
+	}
+}
+
+// A view is one consistent look at the ring.
+type view struct {
+	query   model.Query
+	pieces  []piece
+	it      *pebble.Iterator // nil if no stored block is among the pieces
+	lacking error            // why stored blocks are not among the pieces
+	done    func()
+}
+
+// read yields the chunks of a piece.
+func (v *view) read(p piece) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		if p.chunks != nil {
+			for _, c := range p.chunks {
+				if !yield(c, nil) {
+					return
+				}
+			}
+			return
+		}
+		want := prefix(&v.query, p.seq)
+		for v.it.SeekGE(want); v.it.Valid() && bytes.HasPrefix(v.it.Key(), want); v.it.Next() {
+			if v.query.Pods && v.it.Key()[len(chunkPrefix(0))] == 0 {
+				continue // the node's own
+			}
+			c, err := v.it.ValueAndErr()
+			if !yield(c, err) || err != nil {
 				return
 			}
+		}
+		if err := v.it.Error(); err != nil {
+			yield(nil, err)
 		}
 	}
 }
 
 // prepare takes one consistent view of the ring: which blocks, and an iterator
 // over the stored ones. done must be called when there is no error.
-func (r *Ring) prepare(q model.Query) (pieces []piece, it *pebble.Iterator, done func(), err error) {
+func (r *Ring) prepare(q model.Query) (*view, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, nil, nil, errClosed
+		return nil, errClosed
 	}
-	done = func() {}
+	v := &view{query: q, done: func() {}}
+	memory := r.inMemory()
+	if r.store == nil && (len(memory) == 0 || q.From < memory[0].first()) {
+		v.lacking = fmt.Errorf("history on disk cannot be read: %w", r.err)
+	}
 	if r.store != nil {
 		for i := range r.stored {
 			if b := &r.stored[i]; b.overlaps(q.From, q.To) {
-				pieces = append(pieces, piece{start: b.Start, seq: b.Seq})
+				v.pieces = append(v.pieces, piece{start: b.Start, seq: b.Seq})
 			}
 		}
-		if len(pieces) > 0 {
-			it, err = r.store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyChunk}, UpperBound: []byte{keyChunk + 1}})
+		if len(v.pieces) > 0 {
+			it, err := r.store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyChunk}, UpperBound: []byte{keyChunk + 1}})
 			if err != nil {
-				return nil, nil, nil, fmt.Errorf("read the ring: %w", err)
+				return nil, fmt.Errorf("read the ring: %w", err)
 			}
 			r.readers.Add(1)
-			done = func() {
+			v.it = it
+			v.done = func() {
 				defer r.readers.Done()
-				if err := it.Close(); err != nil {
-					r.note(fmt.Errorf("end of a query: %w", err))
-				}
+				_ = it.Close() // says once more what reading said
 			}
 		}
 	}
-	for _, b := range r.inMemory() {
+	for _, b := range memory {
 		info := b.info(b.last)
 		if !info.overlaps(q.From, q.To) {
 			continue
@@ -132,12 +164,12 @@ func (r *Ring) prepare(q model.Query) (pieces []piece, it *pebble.Iterator, done
 				p.chunks = append(p.chunks, g.AppendChunk(nil))
 			}
 		}
-		pieces = append(pieces, p)
+		v.pieces = append(v.pieces, p)
 	}
-	slices.SortStableFunc(pieces, func(a, b piece) int {
+	slices.SortStableFunc(v.pieces, func(a, b piece) int {
 		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.seq, b.seq))
 	})
-	return pieces, it, done, nil
+	return v, nil
 }
 
 // inMemory are the blocks in memory, oldest first. The caller holds r.mu.
@@ -163,19 +195,15 @@ func (r *Ring) Knows(namespace, pod string) (bool, error) {
 		}
 	}
 	r.mu.Unlock()
-	_, it, done, err := r.prepare(q)
-	if err != nil || it == nil {
+	v, err := r.prepare(q)
+	if err != nil {
 		return false, err
 	}
-	defer done()
-	r.mu.Lock()
-	blocks := slices.Clone(r.stored)
-	r.mu.Unlock()
-	for _, b := range slices.Backward(blocks) {
-		want := prefix(&q, b.Seq)
-		if it.SeekGE(want) && bytes.HasPrefix(it.Key(), want) {
-			return true, nil
+	defer v.done()
+	for _, p := range slices.Backward(v.pieces) {
+		for _, err := range v.read(p) {
+			return err == nil, err
 		}
 	}
-	return false, it.Error()
+	return false, v.lacking
 }

@@ -65,7 +65,8 @@ type Ring struct {
 	waiting []*block // closed, not on disk
 	open    *block   // nil: none
 	nextSeq uint64
-	retryIn int // slots until the store is opened again
+	missed  map[int64]string // slots after the open block, and why they have no samples
+	retryIn int              // slots until the store is opened again
 	closed  bool
 
 	readers sync.WaitGroup // queries that use the store
@@ -84,7 +85,7 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Ring {
 	if cfg.Fatal == nil {
 		cfg.Fatal = func(error) { os.Exit(ExitStore) }
 	}
-	r := &Ring{cfg: cfg, log: log, nextSeq: 1}
+	r := &Ring{cfg: cfg, log: log, nextSeq: 1, missed: map[int64]string{}}
 	r.metrics = newMetrics(reg, r)
 	r.attach()
 	return r
@@ -117,6 +118,12 @@ func (r *Ring) attach() {
 	}
 	if open != nil {
 		r.nextSeq = max(r.nextSeq, open.seq+1)
+		if damaged != nil {
+			// Records that do not follow would stay between those to come: as a
+			// new block, the next record holds all of it.
+			open.seq = r.takeSeq()
+			open.markUnstored()
+		}
 	}
 	r.renumber()
 	if open != nil {
@@ -213,6 +220,10 @@ func (r *Ring) Append(slot int64, s *model.Scrape) error {
 	}
 	if r.open == nil {
 		r.open = newBlock(r.takeSeq(), model.BlockOf(slot), r.cfg.Resolution)
+		for slot, why := range r.missed {
+			r.open.miss(slot, why)
+		}
+		clear(r.missed)
 	}
 	refused := r.open.append(slot, s)
 	reopen := false
@@ -236,9 +247,16 @@ func (r *Ring) Append(slot int64, s *model.Scrape) error {
 func (r *Ring) Miss(slot int64, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.open != nil {
+	if r.open != nil && r.open.takes(slot, r.cfg.Resolution) {
 		r.open.miss(slot, why)
+		return
 	}
+	// The block that it belongs to begins with the next sample; of blocks
+	// without any sample there is no record.
+	if len(r.missed) >= model.BlockSeconds {
+		clear(r.missed)
+	}
+	r.missed[slot] = why
 }
 
 // closeBlock makes the open block wait to be written. The caller holds r.mu.
@@ -275,10 +293,6 @@ func (r *Ring) flush() error {
 		r.waiting = r.waiting[1:]
 		r.mu.Unlock()
 	}
-	if err := r.expire(st); err != nil {
-		return r.failed(fmt.Errorf("delete old blocks: %w", err))
-	}
-
 	r.mu.Lock()
 	var record []byte
 	var index int
@@ -292,11 +306,17 @@ func (r *Ring) flush() error {
 		}
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if record != nil {
 		r.open.markStored()
 		r.metrics.written.Add(float64(len(record)))
 	}
+	r.mu.Unlock()
+	if err := r.expire(st); err != nil {
+		// What is to be kept is on disk.
+		r.note(fmt.Errorf("delete old blocks: %w", err))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.setErr(nil)
 	return nil
 }
@@ -328,9 +348,14 @@ func (r *Ring) expire(st *store) error {
 		return nil
 	}
 	seq := r.stored[n-1].Seq + 1
-	r.stored = append([]BlockInfo{}, r.stored[n:]...)
 	r.mu.Unlock()
-	return st.deleteBlocks(seq)
+	if err := st.deleteBlocks(seq); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored = append([]BlockInfo{}, r.stored[n:]...)
+	return nil
 }
 
 // Err says why samples are not on disk, nil while they are.
@@ -338,6 +363,14 @@ func (r *Ring) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
+}
+
+// Empty tells whether there is no sample in memory: before the first one of a
+// ring that had none.
+func (r *Ring) Empty() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.open == nil
 }
 
 // Latest returns the newest slot in memory, in Unix seconds, and its samples;
@@ -352,7 +385,7 @@ func (r *Ring) Latest() (slot int64, scrape model.Scrape, ok bool) {
 }
 
 // Close waits for queries that are under way, tries to write what is not on
-// disk, and closes the store.
+// disk, and closes the store. It is not called while Append runs.
 func (r *Ring) Close() error {
 	r.mu.Lock()
 	if r.closed {
@@ -374,7 +407,7 @@ func (r *Ring) Close() error {
 }
 
 // Abandon closes the ring as a crash would: nothing more is written. The
-// directory can then be opened again.
+// directory can then be opened again. It is not called while Append runs.
 func (r *Ring) Abandon() error {
 	r.mu.Lock()
 	r.closed = true

@@ -86,25 +86,36 @@ type key struct {
 // read decodes what the query yields; of two samples for a slot the later counts.
 func read(t *testing.T, r *Ring, q model.Query) map[key]uint64 {
 	t.Helper()
+	got, err := readUntil(r, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// readUntil is read up to an error. Samples outside of the window are left out.
+func readUntil(r *Ring, q model.Query) (map[key]uint64, error) {
 	got := map[key]uint64{}
 	var d chunk.Decoder
 	for b, err := range r.Chunks(context.Background(), q) {
 		if err != nil {
-			t.Fatal(err)
+			return got, err
 		}
 		c, err := chunk.Parse(b)
 		if err != nil {
-			t.Fatal(err)
+			return got, err
 		}
 		for d.Reset(c); d.Next(); {
-			cpu, _ := d.Row().Get(model.CPU)
-			got[key{d.Row().Slot, c.Pod.Name, d.Row().Name}] = cpu
+			if slot := d.Row().Slot; slot >= q.From && slot <= q.To {
+				cpu, _ := d.Row().Get(model.CPU)
+				got[key{slot, c.Pod.Name, d.Row().Name}] = cpu
+			}
 		}
 		if d.Err() != nil {
-			t.Fatal(d.Err())
+			return got, d.Err()
 		}
 	}
-	return got
+	return got, nil
 }
 
 var (
@@ -160,14 +171,14 @@ func TestQueryFilters(t *testing.T) {
 		q    model.Query
 		want int
 	}{
-		"node, all":            {forever, 130},
-		"node, second block":   {model.Query{From: t0 + 900, To: t0 + 1799}, 60},
-		"node, nothing there":  {model.Query{From: t0 - 900, To: t0 - 1}, 0},
-		"namespace":            {model.Query{Pods: true, Namespace: "ns", From: t0, To: t0}, 60 * 6},
-		"another namespace":    {model.Query{Pods: true, Namespace: "n", From: t0, To: t0 + 4000}, 0},
-		"pod":                  {model.Query{Pods: true, Namespace: "ns", Pod: "pod-001", From: t0, To: t0 + 4000}, 130 * 2},
-		"a prefix of a pod":    {model.Query{Pods: true, Namespace: "ns", Pod: "pod-00", From: t0, To: t0 + 4000}, 0},
-		"pods, from and to at": {model.Query{Pods: true, From: t0 + 1800, To: t0 + 1800}, 10 * 6},
+		"node, all":           {forever, 130},
+		"node, second block":  {model.Query{From: t0 + 900, To: t0 + 1799}, 60},
+		"node, nothing there": {model.Query{From: t0 - 900, To: t0 - 1}, 0},
+		"namespace":           {model.Query{Pods: true, Namespace: "ns", From: t0, To: t0 + 899}, 60 * 6},
+		"another namespace":   {model.Query{Pods: true, Namespace: "n", From: t0, To: t0 + 4000}, 0},
+		"pod":                 {model.Query{Pods: true, Namespace: "ns", Pod: "pod-001", From: t0, To: t0 + 4000}, 130 * 2},
+		"a prefix of a pod":   {model.Query{Pods: true, Namespace: "ns", Pod: "pod-00", From: t0, To: t0 + 4000}, 0},
+		"pods, one slot":      {model.Query{Pods: true, From: t0 + 1800, To: t0 + 1800}, 6},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -404,7 +415,17 @@ func TestMemoryOnlyUntilTheStoreOpens(t *testing.T) {
 		}
 		all = append(all, slot)
 	}
-	checkHolds(t, r, all[70:]...)
+	// What is in memory is answered in full, and what is not is said to be missing.
+	if got := read(t, r, model.Query{From: all[70], To: all[139]}); len(got) != 70 {
+		t.Fatalf("%d slots of memory, want 70", len(got))
+	}
+	got, err := readUntil(r, model.Query{From: all[69], To: all[139]})
+	if len(got) != 70 || err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Fatalf("%d slots, error %v", len(got), err)
+	}
+	if known, err := r.Knows("ns", "gone"); known || err == nil {
+		t.Fatalf("Knows without a store = %v, %v", known, err)
+	}
 	broken.Off()
 	for {
 		slot := all[len(all)-1] + 15
@@ -480,6 +501,57 @@ func TestDirectoryInUse(t *testing.T) {
 	checkHolds(t, first, slots(t0, 6)...)
 }
 
+// Of a stored block that cannot be read the rest is missing, and only that:
+// the other blocks are answered, and the error is told.
+func TestDamagedBlock(t *testing.T) {
+	mem := vfs.NewMem()
+	r := open(t, config(mem))
+	mustAppend(t, r, slots(t0, 400)...)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// Reads of tables fail from the second block on: each is a Pebble block.
+	broken := errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".sst") {
+			return errors.New("input/output error")
+		}
+		return nil
+	})}
+	r = open(t, config(errorfs.Wrap(mem, &broken)))
+	broken.On()
+	got, err := readUntil(r, allPods)
+	if err == nil || !strings.Contains(err.Error(), "input/output error") {
+		t.Fatalf("error %v", err)
+	}
+	if len(got) < 40*6 { // the open block's 40 slots are in memory
+		t.Fatalf("%d samples", len(got))
+	}
+	if s := r.Status(); !strings.Contains(s.Noted, "input/output error") {
+		t.Fatalf("status %+v", s)
+	}
+	broken.Off()
+	if got := read(t, r, allPods); len(got) != 400*6 {
+		t.Fatalf("%d samples after the disk is well again", len(got))
+	}
+}
+
+// An outage that outlasts a block is explained in the next one, too.
+func TestMissesGoOverToTheNextBlock(t *testing.T) {
+	r := open(t, config(vfs.NewMem()))
+	mustAppend(t, r, t0+870)
+	for _, slot := range slots(t0+885, 10) {
+		r.Miss(slot, "kubelet: timeout")
+	}
+	mustAppend(t, r, t0+900+9*15)
+	want := Gap{t0 + 900, t0 + 900 + 8*15, "kubelet: timeout"}
+	if s := r.Status(); len(s.Open.Gaps) != 1 || s.Open.Gaps[0] != want {
+		t.Fatalf("open block %+v", s.Open)
+	}
+	if gaps := r.Status().Blocks[0].Gaps; gaps[len(gaps)-1] != (Gap{t0 + 885, t0 + 885, "kubelet: timeout"}) {
+		t.Fatalf("closed block %+v", gaps)
+	}
+}
+
 // A record that does not follow ends the open block there; closed blocks stay.
 func TestDamagedRecord(t *testing.T) {
 	for name, damage := range map[string]func(v []byte) []byte{
@@ -510,9 +582,17 @@ func TestDamagedRecord(t *testing.T) {
 			if len(got) < 70 {
 				t.Fatalf("%d slots, want the 60 of the closed block and the 10 before the damage", len(got))
 			}
-			mustAppend(t, r, slots(t0+80*15, 60)...)
+			mustAppend(t, r, slots(t0+80*15, 20)...)
 			if s := r.Status(); s.State != "disk" || s.Error != "" {
 				t.Fatalf("status %+v", s)
+			}
+			// What came after the damage survives the next restart.
+			want := len(read(t, r, forever))
+			if err := r.Abandon(); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(t, open(t, cfg), forever); len(got) != want {
+				t.Fatalf("%d slots after another restart, want %d", len(got), want)
 			}
 		})
 	}

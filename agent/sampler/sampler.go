@@ -30,6 +30,7 @@ type Ring interface {
 	Append(slot int64, s *model.Scrape) error
 	Miss(slot int64, why string)
 	Latest() (slot int64, s model.Scrape, ok bool)
+	Empty() bool
 }
 
 // A Config says what is sampled.
@@ -55,7 +56,7 @@ type Sampler struct {
 	cleaner  cleaner
 	lastSlot int64 // the last one that was tried; slots are not tried twice
 	tried    bool
-	fullDone bool // a full answer came since the start
+	fullDone bool // the full form was tried since the start, and it did not time out
 
 	mu     sync.Mutex
 	status Status
@@ -131,21 +132,23 @@ func (s *Sampler) Sample(ctx context.Context, slot int64) error {
 	var failed *kubelet.Error
 	if form == kubelet.Full && errors.As(err, &failed) && failed.Kind == kubelet.Failed {
 		// One filesystem whose statistics fail costs the whole full form.
-		var light error
-		if answer, light = s.fetch(ctx, kubelet.Light); light == nil {
-			s.keep(slot, &answer, fmt.Errorf("the full form fails, the light one is used: %w", err))
-			return s.store(slot, &answer)
+		s.fullDone = true
+		full := err
+		if answer, err = s.fetch(ctx, kubelet.Light); err == nil {
+			err = s.clean(slot, &answer)
+			s.keep(slot, &answer, errors.Join(fmt.Errorf("the full form fails, the light one is used: %w", full), err))
+			return s.store(slot, &answer, err)
 		}
+		err = errors.Join(full, err)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err() // the agent is stopping, the kubelet is not at fault
 	}
-	s.keep(slot, &answer, err)
-	if err != nil {
-		s.ring.Miss(slot, err.Error())
-		return err
+	if err == nil {
+		err = s.clean(slot, &answer)
 	}
-	return s.store(slot, &answer)
+	s.keep(slot, &answer, err)
+	return s.store(slot, &answer, err)
 }
 
 func (s *Sampler) fetch(ctx context.Context, form kubelet.Form) (kubelet.Answer, error) {
@@ -157,16 +160,24 @@ func (s *Sampler) fetch(ctx context.Context, form kubelet.Form) (kubelet.Answer,
 	return answer, err
 }
 
-// store cleans the answer and puts it into the ring.
-func (s *Sampler) store(slot int64, a *kubelet.Answer) error {
+// clean takes out of a good answer what is not of this slot. An answer of which
+// nothing is left is no good.
+func (s *Sampler) clean(slot int64, a *kubelet.Answer) error {
 	doubted, old := s.cleaner.clean(slot, a.Form, &a.Scrape)
 	s.metrics.doubted.Add(float64(doubted))
 	s.metrics.old.Add(float64(old))
 	s.metrics.entities.Set(float64(a.Scrape.Entities()))
 	if len(a.Scrape.Groups) == 0 {
-		err := errors.New("the kubelet's answer has no measurement that is not minutes old")
-		s.ring.Miss(slot, err.Error())
-		return err
+		return errors.New("the kubelet's answer has no measurement that is not minutes old; see whether it still measures (its log, cAdvisor)")
+	}
+	return nil
+}
+
+// store puts a cleaned answer into the ring, or why there is none.
+func (s *Sampler) store(slot int64, a *kubelet.Answer, failed error) error {
+	if failed != nil {
+		s.ring.Miss(slot, failed.Error())
+		return failed
 	}
 	if err := s.ring.Append(slot, &a.Scrape); err != nil {
 		return fmt.Errorf("slot %d: %w", slot, err)

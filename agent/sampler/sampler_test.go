@@ -54,6 +54,7 @@ func (f *fakeRing) Append(slot int64, s *model.Scrape) error {
 	return f.err
 }
 func (f *fakeRing) Miss(slot int64, why string) { f.missed[slot] = why }
+func (f *fakeRing) Empty() bool                 { return len(f.slots) == 0 }
 func (f *fakeRing) Latest() (int64, model.Scrape, bool) {
 	if len(f.slots) == 0 {
 		return 0, model.Scrape{}, false
@@ -200,6 +201,37 @@ func TestStoppingIsNoFailure(t *testing.T) {
 	cancel()
 	if err := s.Sample(ctx, 1500); !errors.Is(err, context.Canceled) || len(r.missed) != 0 || s.Status().Err != nil {
 		t.Errorf("error %v, missed %v, status %v", err, r.missed, s.Status().Err)
+	}
+}
+
+// A kubelet that answers, but has stopped measuring, is said to be failing.
+func TestOldAnswersAreAFailure(t *testing.T) {
+	k := &fakeKubelet{answer: func(kubelet.Form) ([]model.Group, error) { return group(1000, 1, 1), nil }}
+	r := &fakeRing{}
+	s := newTest(k, r, nil)
+	err := s.Sample(t.Context(), 1500)
+	if err == nil || s.Status().Err == nil || s.Ready() == nil || r.missed[1500] == "" || len(r.slots) != 0 {
+		t.Errorf("error %v, status %v, ready %v, missed %v", err, s.Status().Err, s.Ready(), r.missed)
+	}
+}
+
+// The full form is asked for every fourth slot, also if it never works.
+func TestBrokenFullFormIsAskedSeldom(t *testing.T) {
+	k, r := &fakeKubelet{}, &fakeRing{}
+	k.answer = func(form kubelet.Form) ([]model.Group, error) {
+		if form == kubelet.Full {
+			return nil, &kubelet.Error{Kind: kubelet.Failed, Status: 500, Err: errors.New("no")}
+		}
+		return group(1500, 1, 1), nil
+	}
+	s := newTest(k, r, nil)
+	for slot := int64(1500); slot < 1500+8*15; slot += 15 {
+		if err := s.Sample(t.Context(), slot); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.forms) != 8+2 {
+		t.Errorf("%d requests in 8 slots: %v", len(k.forms), k.forms)
 	}
 }
 

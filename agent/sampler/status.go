@@ -34,7 +34,7 @@ func (s *Sampler) Status() Status {
 
 // Ready is nil once the ring has a sample.
 func (s *Sampler) Ready() error {
-	if _, _, ok := s.ring.Latest(); ok {
+	if !s.ring.Empty() {
 		return nil
 	}
 	if err := s.Status().Err; err != nil {

@@ -36,7 +36,7 @@ func read(node string, resp *http.Response, body *budgeted) (apiv1.NodeAnswer, e
 			break
 		}
 		if err != nil {
-			return answer, err
+			return apiv1.NodeAnswer{Node: node}, err
 		}
 		answer.Chunks = append(answer.Chunks, chunk)
 	}
@@ -72,9 +72,13 @@ func quote(s string) string {
 type budgeted struct {
 	r    io.Reader
 	left int64 // bytes; -1 once there was one too many
+	take func(bytes int) bool
 }
 
-var errOverBudget = errors.New("the answer is larger than a node's budget")
+var (
+	errOverBudget = errors.New("the answer is larger than a node's budget")
+	errNoMore     = fmt.Errorf("%w, or than what is left of the question's", errOverBudget)
+)
 
 func (b *budgeted) Read(p []byte) (int, error) {
 	if b.left < 0 {
@@ -84,6 +88,9 @@ func (b *budgeted) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
 	if b.left -= int64(n); b.left < 0 {
 		return 0, errOverBudget
+	}
+	if b.take != nil && n > 0 && !b.take(n) {
+		return 0, errNoMore
 	}
 	return n, err
 }

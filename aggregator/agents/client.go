@@ -22,9 +22,10 @@ import (
 )
 
 const (
-	// DefaultNodeBudget bounds one node's answer, in bytes: a day of a node's
-	// own history is 60 KB, 15 min of all its pods 64 KB, a day of them 4 MB.
-	DefaultNodeBudget = 4 << 20
+	// DefaultNodeBudget bounds one node's answer, in bytes: a day of all pods of
+	// a full node is 24 MB, 15 min of them 0.2 MB, a day of the node itself
+	// 60 KB.
+	DefaultNodeBudget = 32 << 20
 	// DefaultIdleTimeout is how long a connection is kept between two
 	// questions. Someone watching asks once a slot, of 15 s to a minute: 5 min
 	// are several slots, while a node that left does not hold memory for long.
@@ -122,19 +123,21 @@ func (c *Client) transport() *http.Transport {
 }
 
 // Ask asks a node. It returns when ctx ends, and the connection is closed
-// then. An error is an [*Error]; nothing of an answer that is not whole is
-// returned.
-func (c *Client) Ask(ctx context.Context, node string, q model.Query) (apiv1.NodeAnswer, error) {
+// then. take, if not nil, is told of bytes as they arrive, and says whether
+// there may be more. An error is an [*Error]. Of an answer that is not whole
+// nothing is returned, unless the agent itself says that it could only read a
+// part of its history: then that part comes with the error.
+func (c *Client) Ask(ctx context.Context, node string, q model.Query, take func(bytes int) bool) (apiv1.NodeAnswer, error) {
 	resp, err := c.get(ctx, c.asks, node, wire.ChunksPath, wire.Values(q).Encode())
 	if err != nil {
 		return apiv1.NodeAnswer{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body := &budgeted{r: resp.Body, left: c.budget}
+	body := &budgeted{r: resp.Body, left: c.budget, take: take}
 	answer, err := read(node, resp, body)
 	c.metrics.received.Add(float64(c.budget - body.left))
 	if err != nil {
-		return apiv1.NodeAnswer{}, failed(ctx, node, "read the answer", err)
+		return answer, failed(ctx, node, "read the answer", err)
 	}
 	return answer, nil
 }

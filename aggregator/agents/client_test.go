@@ -38,7 +38,7 @@ func TestAsk(t *testing.T) {
 				}
 				_ = begin(w, node, tc.chunks...).End(tc.known, nil)
 			})
-			got, err := f.client(Config{}).Ask(t.Context(), node, want)
+			got, err := f.client(Config{}).Ask(t.Context(), node, want, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestCancelHangsUp(t *testing.T) {
 			c := f.client(Config{})
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() { <-asked; cancel() }()
-			_, err := c.Ask(ctx, node, model.Query{})
+			_, err := c.Ask(ctx, node, model.Query{}, nil)
 			if Outcome(err) != coverage.Canceled {
 				t.Errorf("got %v, want canceled", err)
 			}
@@ -167,7 +167,7 @@ func BenchmarkAsk(b *testing.B) {
 	c := f.client(Config{})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.Ask(b.Context(), node, model.Query{To: 900}); err != nil {
+		if _, err := c.Ask(b.Context(), node, model.Query{To: 900}, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -24,7 +24,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	c := f.client(Config{})
 	ask := func() {
 		t.Helper()
-		if _, err := c.Ask(t.Context(), node, model.Query{}); err != nil {
+		if _, err := c.Ask(t.Context(), node, model.Query{}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestConnectionsPerNodeAreBounded(t *testing.T) {
 	const questions = 4 * perNode
 	for range questions {
 		go func() {
-			_, err := c.Ask(t.Context(), node, model.Query{})
+			_, err := c.Ask(t.Context(), node, model.Query{}, nil)
 			errs <- err
 		}()
 	}
@@ -105,7 +105,7 @@ func TestAgentMoves(t *testing.T) {
 		{"new", now, 2},
 	} {
 		f.put(node, step.at, roster.Alive)
-		got, err := c.Ask(t.Context(), node, model.Query{})
+		got, err := c.Ask(t.Context(), node, model.Query{}, nil)
 		if err != nil || string(got.Chunks[0]) != step.want {
 			t.Fatalf("got %q, %v; want %q", got.Chunks, err, step.want)
 		}
@@ -119,12 +119,12 @@ func TestAnotherNodeTakesOverAnAddress(t *testing.T) {
 	f := newFleet(t)
 	agent := f.serve(f.agentTLS(node), frames(node, "x"))
 	c := f.client(Config{})
-	if _, err := c.Ask(t.Context(), node, model.Query{}); err != nil {
+	if _, err := c.Ask(t.Context(), node, model.Query{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	// The idle connection is to the right address, but was verified for node.
 	f.put("node-2", agent.Listener.Addr(), roster.Alive)
-	if _, err := c.Ask(t.Context(), "node-2", model.Query{}); Outcome(err) != coverage.Unauthorized {
+	if _, err := c.Ask(t.Context(), "node-2", model.Query{}, nil); Outcome(err) != coverage.Unauthorized {
 		t.Errorf("got %v, want unauthorized", err)
 	}
 }
@@ -156,7 +156,7 @@ func TestCloseEndsConnections(t *testing.T) {
 		raw, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return watched{raw, sync.OnceFunc(func() { close(closed) })}, err
 	}})
-	if _, err := c.Ask(t.Context(), node, model.Query{}); err != nil {
+	if _, err := c.Ask(t.Context(), node, model.Query{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := gauge(t, c.metrics.connections); n != 1 {

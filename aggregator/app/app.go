@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,6 +24,10 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
+
+// apiWrite bounds an answer, the slowest reader included: while it is read, its
+// coded chunks are held.
+const apiWrite = 2 * time.Minute
 
 // An Aggregator is ready to run.
 type Aggregator struct {
@@ -114,7 +119,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	a.roster.Store(r)
 	a.log.Info("aggregator started", "name", a.cfg.Name)
 	err = member.Run(ctx, r, a.log,
-		obs.Server{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(r)},
+		obs.Server{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(r), WriteTimeout: apiWrite},
 		obs.Server{Name: "debug", Listener: a.listeners[1], Handler: a.debugHandler()},
 		obs.Server{Name: "metrics", Listener: a.listeners[2], Handler: obs.MetricsHandler(a.reg, a.log)})
 	a.agents.Close()

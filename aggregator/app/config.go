@@ -54,8 +54,8 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&c.Timeout, "request-timeout", 5*time.Second, "timeout of an answer, if the request does not say")
 	fs.DurationVar(&c.Fanout.NodeTimeout, "node-timeout", 1500*time.Millisecond, "timeout of one node's answer")
 	fs.IntVar(&c.Fanout.InFlight, "in-flight", 256, "how many nodes one question asks at a time")
-	fs.Int64Var(&c.Agents.NodeBudget, "node-budget", 4<<20, "largest answer of one node, in bytes")
-	fs.Int64Var(&c.Fanout.QueryBudget, "query-budget", 256<<20, "largest sum of all nodes' answers to one question, in bytes")
+	fs.Int64Var(&c.Agents.NodeBudget, "node-budget", agents.DefaultNodeBudget, "largest answer of one node, in bytes")
+	fs.Int64Var(&c.Fanout.QueryBudget, "query-budget", fanout.DefaultQueryBudget, "largest sum of all nodes' answers to one question, in bytes")
 	c.Identity.AddFlags(fs)
 	c.Roster.AddFlags(fs)
 }

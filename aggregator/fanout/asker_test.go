@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -65,7 +66,7 @@ func (n *nodes) set(node string, w way) {
 	n.ways[node] = w
 }
 
-func (n *nodes) Ask(ctx context.Context, node string, _ model.Query) (apiv1.NodeAnswer, error) {
+func (n *nodes) Ask(ctx context.Context, node string, _ model.Query, take func(int) bool) (apiv1.NodeAnswer, error) {
 	n.mu.Lock()
 	n.asked = append(n.asked, node)
 	n.now++
@@ -80,7 +81,13 @@ func (n *nodes) Ask(ctx context.Context, node string, _ model.Query) (apiv1.Node
 	if w == nil {
 		w = after(0, 100)
 	}
-	return w(ctx, node)
+	answer, err := w(ctx, node)
+	for _, c := range answer.Chunks {
+		if !take(len(c)) {
+			return apiv1.NodeAnswer{}, &agents.Error{Node: node, Outcome: coverage.OverBudget, Err: errors.New("no more")}
+		}
+	}
+	return answer, err
 }
 
 // names are node-0000 and so on.

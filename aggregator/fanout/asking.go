@@ -116,16 +116,16 @@ func (a *asking) one(ctx context.Context, node string) result {
 	limited, cancel := context.WithTimeout(ctx, given)
 	defer cancel()
 	a.fanout.inFlight.Add(1)
-	answer, err := a.fanout.asker.Ask(limited, node, a.query)
+	answer, err := a.fanout.asker.Ask(limited, node, a.query, func(n int) bool {
+		return a.bytes.Add(int64(n)) <= a.fanout.queryBudget
+	})
 	a.fanout.inFlight.Add(-1)
-	r := result{outcome: agents.Outcome(err), err: err, elapsed: time.Since(began), asked: true, own: true}
+	r := result{answer: answer, outcome: agents.Outcome(err), err: err, elapsed: time.Since(began), asked: true, own: true}
 	switch r.outcome {
-	case coverage.OK:
-		if a.bytes.Add(size(answer)) > a.fanout.queryBudget {
-			r.outcome, r.err, r.own = coverage.OverBudget, errOverBudget, false
-			return r
+	case coverage.OverBudget:
+		if a.bytes.Load() > a.fanout.queryBudget {
+			r.err, r.own = errOverBudget, false
 		}
-		r.answer = answer
 	case coverage.Dead, coverage.NotInRoster:
 		r.asked = false // there was nobody to ask
 	case coverage.Timeout, coverage.Canceled:
@@ -137,14 +137,6 @@ func (a *asking) one(ctx context.Context, node string) result {
 		r.own = r.outcome == coverage.Timeout && given >= most/2
 	}
 	return r
-}
-
-// size is what an answer counts against the question's budget, in bytes.
-func size(answer apiv1.NodeAnswer) (n int64) {
-	for _, c := range answer.Chunks {
-		n += int64(len(c))
-	}
-	return n
 }
 
 // short is an error's text, cut to maxErr bytes.

@@ -253,6 +253,6 @@ func BenchmarkAsk(b *testing.B) {
 
 type askerFunc func(ctx context.Context, node string) (apiv1.NodeAnswer, error)
 
-func (f askerFunc) Ask(ctx context.Context, node string, _ model.Query) (apiv1.NodeAnswer, error) {
+func (f askerFunc) Ask(ctx context.Context, node string, _ model.Query, _ func(int) bool) (apiv1.NodeAnswer, error) {
 	return f(ctx, node)
 }

@@ -50,8 +50,8 @@ func (f *Fleet) newAggregator(i int) (*aggregator, error) {
 				Bind: addr, Port: gossipPort, Join: f.seeds(), Label: f.label, KeyFile: f.keyFile,
 				Timing: roster.LocalTiming(), Wrap: host.Gossip,
 			},
-			Agents: agents.Config{Dial: host.DialContext, NodeBudget: 4 << 20},
-			Fanout: fanout.Config{InFlight: 256, NodeTimeout: 1500 * time.Millisecond, QueryBudget: 256 << 20},
+			Agents: agents.Config{Dial: host.DialContext, NodeBudget: agents.DefaultNodeBudget},
+			Fanout: fanout.Config{InFlight: 256, NodeTimeout: 1500 * time.Millisecond, QueryBudget: fanout.DefaultQueryBudget},
 		},
 	}, nil
 }

@@ -62,7 +62,7 @@ func (h *handler) nodes(c *gin.Context) {
 		return
 	}
 	m := newMerger(p, &answer)
-	if h.tooFew(c, m) {
+	if h.tooFew(c, m, false) {
 		return
 	}
 	start(c, p, &answer).nodes(m)
@@ -80,7 +80,7 @@ func (h *handler) pods(c *gin.Context) {
 		return
 	}
 	m := newMerger(p, &answer)
-	if h.tooFew(c, m) {
+	if h.tooFew(c, m, true) {
 		return
 	}
 	// What a node sends beyond the question is left out.
@@ -105,7 +105,7 @@ func (m *merger) unknown(parts []podPart, namespace, pod, container string) erro
 	case !known:
 		return Errorf(NotFound, "no node has samples of pod %q in namespace %q", pod, namespace)
 	case container != "" && len(parts) > 0 && !m.knowsContainer(parts, container):
-		return Errorf(NotFound, "pod %q in namespace %q has no samples of a container %q", pod, namespace, container)
+		return Errorf(NotFound, "pod %q in namespace %q has no samples of a container %q around this window", pod, namespace, container)
 	}
 	return nil
 }
@@ -134,11 +134,11 @@ func (h *handler) ask(c *gin.Context, q Question) (p params, answer Answer, ok b
 }
 
 // tooFew answers 503 if more nodes are missing than the request allows.
-func (h *handler) tooFew(c *gin.Context, m *merger) bool {
+func (h *handler) tooFew(c *gin.Context, m *merger, pods bool) bool {
 	if m.partial == 0 {
 		return false
 	}
-	m.check()
+	m.check(pods)
 	cov := &m.answer.Coverage
 	if cov.Share() >= m.partial && (m.partial < 1 || cov.Complete()) {
 		return false

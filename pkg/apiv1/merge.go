@@ -34,10 +34,7 @@ func (m *merger) nodes() iter.Seq2[string, *series] {
 			m.begin()
 			own := m.series("")
 			for _, b := range n.Chunks {
-				c, err := chunk.Parse(b)
-				if err == nil && c.Pod != (model.PodRef{}) {
-					err = errors.New("chunk of a pod where one of the node was asked for")
-				}
+				c, err := parse(b, false)
 				if err == nil {
 					err = m.decode(c)
 				}
@@ -49,6 +46,15 @@ func (m *merger) nodes() iter.Seq2[string, *series] {
 			}
 		}
 	}
+}
+
+// parse parses a chunk, which has to be one of what was asked for.
+func parse(b []byte, pods bool) (chunk.Chunk, error) {
+	c, err := chunk.Parse(b)
+	if err == nil && pods == (c.Pod == model.PodRef{}) {
+		err = errors.New("chunk of a pod where one of the node was asked for, or the other way round")
+	}
+	return c, err
 }
 
 // A podPart is one chunk of a pod.
@@ -70,10 +76,7 @@ func (m *merger) parts(keep func(model.PodRef) bool) []podPart {
 	var parts []podPart
 	for _, n := range m.answer.Nodes {
 		for _, b := range n.Chunks {
-			c, err := chunk.Parse(b)
-			if err == nil && c.Pod == (model.PodRef{}) {
-				err = errors.New("chunk of the node where one of a pod was asked for")
-			}
+			c, err := parse(b, true)
 			m.blame(n.Node, err)
 			if err == nil && keep(c.Pod) {
 				parts = append(parts, podPart{c, n.Node})
@@ -165,10 +168,10 @@ func (m *merger) blame(node string, err error) {
 
 // check reads all chunks without keeping anything, so that what is unreadable
 // counts as missing before the answer's status is decided.
-func (m *merger) check() {
+func (m *merger) check(pods bool) {
 	for _, n := range m.answer.Nodes {
 		for _, b := range n.Chunks {
-			c, err := chunk.Parse(b)
+			c, err := parse(b, pods)
 			if err == nil {
 				for m.decoder.Reset(c); m.decoder.Next(); {
 				}
@@ -187,6 +190,7 @@ func (m *merger) knowsContainer(parts []podPart, name string) bool {
 				return true
 			}
 		}
+		m.blame(p.node, m.decoder.Err())
 	}
 	return false
 }

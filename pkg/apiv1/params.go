@@ -122,6 +122,10 @@ func (p *params) parseTime(v url.Values, now time.Time) error {
 	if start.Nanosecond() > 0 {
 		p.from++ // the first whole second that is not before start
 	}
+	if p.step > 0 {
+		// A first step that is cut would change with the time of asking.
+		p.from -= mod(p.from, p.step)
+	}
 	return nil
 }
 

@@ -117,7 +117,9 @@ func (r *renderer) points(s *series) {
 			r.buf = strconv.AppendUint(r.buf, shown(m, s.values[p.at+col]), 10)
 		}
 		r.buf = append(r.buf, '}')
-		r.flush(false)
+		if r.flush(false); r.failed != nil {
+			return
+		}
 	}
 	r.buf = append(r.buf, ']')
 }

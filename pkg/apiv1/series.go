@@ -31,6 +31,14 @@ func (s *series) reset(name string) {
 
 // add adds the columns of one sample. A sample without any of them is no point.
 func (s *series) add(slot, start int64, v *model.Values, metrics []model.Metric) {
+	if n := len(s.points); n > 0 && s.points[n-1].slot == slot {
+		if s.points[n-1].start > start {
+			return
+		}
+		// Replaced at once: a node that repeats itself costs no memory.
+		s.values = s.values[:s.points[n-1].at]
+		s.points = s.points[:n-1]
+	}
 	p := point{slot: slot, start: start, at: len(s.values)}
 	for i, m := range metrics {
 		x, ok := v.Get(m)
@@ -43,7 +51,7 @@ func (s *series) add(slot, start int64, v *model.Values, metrics []model.Metric)
 		s.values = s.values[:p.at]
 		return
 	}
-	if n := len(s.points); n > 0 && s.points[n-1].slot >= slot {
+	if n := len(s.points); n > 0 && s.points[n-1].slot > slot {
 		s.unsorted = true
 	}
 	s.points = append(s.points, p)

@@ -130,9 +130,7 @@ type Header struct {
 	// The agent's node. It has to be the one that was asked.
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	// The distance of slots, in seconds.
-	Resolution uint32 `protobuf:"varint,2,opt,name=resolution,proto3" json:"resolution,omitempty"`
-	// The agent's newest slot with samples, in Unix seconds; 0: none yet.
-	Newest        int64 `protobuf:"varint,3,opt,name=newest,proto3" json:"newest,omitempty"`
+	Resolution    uint32 `protobuf:"varint,2,opt,name=resolution,proto3" json:"resolution,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -177,13 +175,6 @@ func (x *Header) GetNode() string {
 func (x *Header) GetResolution() uint32 {
 	if x != nil {
 		return x.Resolution
-	}
-	return 0
-}
-
-func (x *Header) GetNewest() int64 {
-	if x != nil {
-		return x.Newest
 	}
 	return 0
 }
@@ -262,13 +253,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2\x18.rollcall.wire.v1.HeaderH\x00R\x06header\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunk\x12)\n" +
 	"\x03end\x18\x03 \x01(\v2\x15.rollcall.wire.v1.EndH\x00R\x03endB\x06\n" +
-	"\x04kind\"T\n" +
+	"\x04kind\"<\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1e\n" +
 	"\n" +
 	"resolution\x18\x02 \x01(\rR\n" +
-	"resolution\x12\x16\n" +
-	"\x06newest\x18\x03 \x01(\x03R\x06newest\"I\n" +
+	"resolution\"I\n" +
 	"\x03End\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\bR\x05known\x12\x14\n" +

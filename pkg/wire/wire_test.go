@@ -14,7 +14,7 @@ import (
 // stream is a whole answer with two chunks.
 func stream(t testing.TB) []byte {
 	var b bytes.Buffer
-	w, err := NewWriter(&b, &Header{Node: "node-1", Resolution: 15, Newest: 1795230885})
+	w, err := NewWriter(&b, &Header{Node: "node-1", Resolution: 15})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (f *Fleet) admin(ctx context.Context) http.Handler {
 		}
 		from, errFrom := strconv.ParseInt(r.FormValue("from"), 10, 64)
 		to, errTo := strconv.ParseInt(r.FormValue("to"), 10, 64)
-		if err := errors.Join(errFrom, errTo); err != nil || to < from || to-from > 86400 {
+		if err := errors.Join(errFrom, errTo); err != nil || from < 0 || to < from || to-from > 86400 {
 			refuse(w, http.StatusBadRequest, fmt.Errorf("from and to are needed, in Unix seconds, at most a day apart"))
 			return
 		}

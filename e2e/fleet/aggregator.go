@@ -5,30 +5,22 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/aggregator/app"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
-	"github.com/rollcall-metrics/rollcall/pkg/member"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
 
 // An aggregator is one real aggregator on a host of its own; its API listens
 // on the machine's address.
 type aggregator struct {
-	name string
+	process
 	addr netip.Addr
 	cfg  app.Config
 	log  *slog.Logger
-
-	mu      sync.Mutex
-	state   string // running, killed or stopped
-	stopRun context.CancelCauseFunc
-	done    chan struct{}
-	ended   error
 }
 
 func (f *Fleet) newAggregator(i int) (*aggregator, error) {
@@ -40,7 +32,7 @@ func (f *Fleet) newAggregator(i int) (*aggregator, error) {
 	}
 	host := f.network.Host(addr)
 	return &aggregator{
-		name: name, addr: addr, log: f.log.With("aggregator", name), state: "stopped",
+		process: process{name: name}, addr: addr, log: f.log.With("aggregator", name),
 		cfg: app.Config{
 			Name: name, Resolution: f.cfg.Resolution, Timeout: 5 * time.Second, ExpectedFile: f.expectedFile,
 			Listen:      netip.AddrPortFrom(f.cfg.Listen.Addr(), f.cfg.Listen.Port()+uint16(i)).String(),
@@ -60,42 +52,24 @@ func (f *Fleet) newAggregator(i int) (*aggregator, error) {
 func (a *aggregator) url() string { return "http://" + a.cfg.Listen }
 
 func (a *aggregator) start(ctx context.Context, f *Fleet) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.state == "running" {
-		return fmt.Errorf("%s is running", a.name)
+	a.orders.Lock()
+	defer a.orders.Unlock()
+	if a.is(stateRunning) {
+		return fmt.Errorf("%s is %s", a.name, a.now())
 	}
 	running, err := app.New(ctx, a.cfg, f.version, a.log)
 	if err != nil {
 		return err
 	}
-	run, stop := context.WithCancelCause(ctx)
-	a.stopRun, a.done, a.state = stop, make(chan struct{}), "running"
-	go func() {
-		defer close(a.done)
-		a.ended = running.Run(run)
-	}()
+	a.run(ctx, running.Run)
 	return nil
 }
 
 // stop ends the aggregator and waits for it: gracefully, or as a crash would.
 func (a *aggregator) stop(kill bool) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.state != "running" {
-		return nil
-	}
-	a.state = "stopped"
-	var cause error
-	if kill {
-		a.state, cause = "killed", member.ErrCrash
-	}
-	a.stopRun(cause)
-	<-a.done
-	if a.ended != nil {
-		return fmt.Errorf("%s: %w", a.name, a.ended)
-	}
-	return nil
+	a.orders.Lock()
+	defer a.orders.Unlock()
+	return a.process.stop(kill)
 }
 
 // act does what the admin API asks for.

@@ -85,6 +85,9 @@ func (c *Config) Validate() error {
 			bad("%s %v is not a loopback address such as 127.0.0.1:8000", flag, a)
 		}
 	}
+	if int(c.Listen.Port())+c.Aggregators > 1<<16 {
+		bad("--listen %v has no room for %d ports after it", c.Listen, c.Aggregators)
+	}
 	if !c.Network.Addr().Is4() || !c.Network.Addr().IsLoopback() || c.Network.Bits() > 16 {
 		bad("--network %v is not a network within 127.0.0.0/8 with room for all hosts, such as 127.20.0.0/16", c.Network)
 	}

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/agent/app"
@@ -18,7 +17,6 @@ import (
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/network"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/standin"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
-	"github.com/rollcall-metrics/rollcall/pkg/member"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
@@ -26,19 +24,13 @@ import (
 
 // A node is one host with a stand-in kubelet and a real agent.
 type node struct {
-	name    string
+	process
 	addr    netip.Addr
 	kubelet *standin.Kubelet
 	host    *network.Host
 	network *network.Network
 	cfg     app.Config
 	log     *slog.Logger
-
-	mu      sync.Mutex
-	state   string // running, killed, stopped or paused
-	stopRun context.CancelCauseFunc
-	done    chan struct{} // closed when the agent has ended
-	ended   error         // valid once done is closed
 }
 
 // newNode makes the i-th node; its kubelet is served by serveKubelet.
@@ -56,7 +48,7 @@ func (f *Fleet) newNode(i int) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{name: name, addr: addr, kubelet: k, host: f.network.Host(addr), network: f.network, log: f.log.With("node", name), state: "new"}
+	n := &node{process: process{name: name}, addr: addr, kubelet: k, host: f.network.Host(addr), network: f.network, log: f.log.With("node", name)}
 	n.cfg = app.Config{
 		Node: name, Resolution: f.cfg.Resolution, Duration: 24 * time.Hour,
 		DataDir: filepath.Join(f.dir, name),
@@ -122,48 +114,30 @@ func (n *node) backfill(ctx context.Context, a *app.Agent, f *Fleet) error {
 
 // start starts the agent, the first time with history.
 func (n *node) start(ctx context.Context, f *Fleet) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.state == "running" || n.state == "paused" {
-		return fmt.Errorf("%s is %s", n.name, n.state)
+	n.orders.Lock()
+	defer n.orders.Unlock()
+	if n.is(stateRunning, statePaused) {
+		return fmt.Errorf("%s is %s", n.name, n.now())
 	}
 	a, err := app.New(ctx, n.cfg, f.version, n.log)
 	if err != nil {
 		return err
 	}
-	if n.state == "new" && f.cfg.Backfill > 0 {
+	if n.is(stateNew) && f.cfg.Backfill > 0 {
 		if err := n.backfill(ctx, a, f); err != nil {
 			return errors.Join(err, a.Close())
 		}
 	}
-	run, stop := context.WithCancelCause(ctx)
-	n.stopRun, n.done, n.state = stop, make(chan struct{}), "running"
-	go func() {
-		defer close(n.done)
-		n.ended = a.Run(run)
-	}()
+	n.run(ctx, a.Run)
 	return nil
 }
 
 // stop ends the agent and waits for it: gracefully, or as a crash would.
 func (n *node) stop(kill bool) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.state != "running" && n.state != "paused" {
-		return nil
-	}
+	n.orders.Lock()
+	defer n.orders.Unlock()
 	n.network.Resume(n.addr)
-	n.state = "stopped"
-	var cause error
-	if kill {
-		n.state, cause = "killed", member.ErrCrash
-	}
-	n.stopRun(cause)
-	<-n.done
-	if n.ended != nil {
-		return fmt.Errorf("%s: %w", n.name, n.ended)
-	}
-	return nil
+	return n.process.stop(kill)
 }
 
 // act does what the admin API asks for.
@@ -184,27 +158,25 @@ func (n *node) act(ctx context.Context, f *Fleet, action string) error {
 // freeze pauses or resumes the host, kubelet included: like SIGSTOP, nothing
 // that is open is closed.
 func (n *node) freeze(pause bool) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.orders.Lock()
+	defer n.orders.Unlock()
 	switch {
-	case pause && n.state == "running":
+	case pause && n.is(stateRunning):
 		n.network.Pause(n.addr)
-		n.state = "paused"
-	case !pause && n.state == "paused":
+		n.state.Store(statePaused)
+	case !pause && n.is(statePaused):
 		n.network.Resume(n.addr)
-		n.state = "running"
+		n.state.Store(stateRunning)
 	default:
-		return fmt.Errorf("%s is %s", n.name, n.state)
+		return fmt.Errorf("%s is %s", n.name, n.now())
 	}
 	return nil
 }
 
 // status is what the admin API shows.
 func (n *node) status() nodeStatus {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	return nodeStatus{
-		Name: n.name, Address: n.addr.String(), Agent: n.state, Fault: n.kubelet.Fault().String(),
+		Name: n.name, Address: n.addr.String(), Agent: n.now(), Fault: n.kubelet.Fault().String(),
 		Local: "http://" + n.cfg.LocalListen, Metrics: "http://" + n.cfg.MetricsListen + "/metrics",
 	}
 }

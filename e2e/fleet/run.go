@@ -47,9 +47,7 @@ func run(ctx context.Context, cfg Config, out io.Writer, log *slog.Logger) (err 
 	if err != nil {
 		return err
 	}
-	servers.Go(func() {
-		_ = obs.Serve(ctx, log, obs.Server{Name: "admin", Listener: admin, Handler: f.admin(ctx)})
-	})
+	defer admin.Close()
 	stopProgress := f.progress(ctx, out)
 	err = f.Start(ctx)
 	stopProgress()
@@ -62,6 +60,9 @@ func run(ctx context.Context, cfg Config, out io.Writer, log *slog.Logger) (err 
 	if err != nil {
 		return err
 	}
+	servers.Go(func() {
+		_ = obs.Serve(ctx, log, obs.Server{Name: "admin", Listener: admin, Handler: f.admin(ctx)})
+	})
 	fmt.Fprintf(out, "up after %v, %d slots of history replayed\n\n", time.Since(began).Round(100*time.Millisecond), f.replayed.Load())
 	f.explain(out)
 	<-ctx.Done()

@@ -217,6 +217,11 @@ func TestQuestion(t *testing.T) {
 	if f.asked != want {
 		t.Errorf("asked %+v, want %+v", f.asked, want)
 	}
+	// A first step that is cut would change with the time of asking.
+	get(f, "/api/v1/node?step=1m&start=1795230050&end=1795230200")
+	if f.asked.From != t0 || f.asked.To != t0+200 {
+		t.Errorf("with a step, asked %+v", f.asked)
+	}
 	before := time.Now().Unix()
 	get(f, "/api/v1/node")
 	if d := f.asked.To - f.asked.From; d < 898 || d > 900 || f.asked.To < before || f.asked.Timeout != 5*time.Second {
@@ -270,6 +275,19 @@ func TestUnreadableChunks(t *testing.T) {
 				t.Errorf("deny: %d", w.Code)
 			}
 		})
+	}
+}
+
+// A chunk whose rows cannot be read may hold the container that is asked for:
+// that is no 404.
+func TestUnreadableContainerIsNotUnknown(t *testing.T) {
+	f := complete(fleet(t))
+	c := f.answer.Nodes[0].Chunks[0]
+	f.answer.Nodes[0].Chunks = [][]byte{c[:len(c)-3]}
+	f.answer.Nodes = f.answer.Nodes[:1]
+	w := get(f, "/api/v1/pod/shop/web-0/nobody?"+span)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"outcome":"truncated"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 

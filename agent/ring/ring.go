@@ -2,7 +2,6 @@ package ring
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -89,86 +88,6 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Ring {
 	r.metrics = newMetrics(reg, r)
 	r.attach()
 	return r
-}
-
-// attach opens the store and takes over what it holds. What is in memory
-// already waits to be written after it.
-func (r *Ring) attach() {
-	l := &listener{log: r.log, failed: r.note, fatal: r.fatal}
-	st, err := openStore(r.cfg.FS, r.cfg.Dir, l)
-	if err != nil {
-		r.detached(fmt.Errorf("open the ring in %s: %w", r.cfg.Dir, err))
-		return
-	}
-	blocks, open, damaged, err := st.load()
-	if err != nil {
-		r.detached(fmt.Errorf("read the ring in %s: %w", r.cfg.Dir, errors.Join(err, st.close())))
-		return
-	}
-	if damaged != nil {
-		r.metrics.errors.Inc()
-		r.log.Warn("part of the newest block is lost", "dir", r.cfg.Dir, "err", damaged)
-	}
-
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.store, r.err, r.stored = st, nil, blocks
-	if n := len(blocks); n > 0 {
-		r.nextSeq = max(r.nextSeq, blocks[n-1].Seq+1)
-	}
-	if open != nil {
-		r.nextSeq = max(r.nextSeq, open.seq+1)
-		if damaged != nil {
-			// Records that do not follow would stay between those to come: as a
-			// new block, the next record holds all of it.
-			open.seq = r.takeSeq()
-			open.markUnstored()
-		}
-	}
-	r.renumber()
-	if open != nil {
-		if r.open == nil && len(r.waiting) == 0 {
-			r.open = open
-		} else {
-			r.waiting = append([]*block{open}, r.waiting...)
-		}
-	}
-	r.log.Info("ring opened", "dir", r.cfg.Dir, "blocks", len(blocks), "openSlots", r.openSlots())
-}
-
-// renumber gives the blocks in memory, of which nothing is stored, numbers
-// after all that the store knows.
-func (r *Ring) renumber() {
-	for _, b := range r.waiting {
-		b.seq = r.takeSeq()
-		b.markUnstored()
-	}
-	if r.open != nil {
-		r.open.seq = r.takeSeq()
-		r.open.markUnstored()
-	}
-}
-
-func (r *Ring) takeSeq() uint64 {
-	r.nextSeq++
-	return r.nextSeq - 1
-}
-
-func (r *Ring) openSlots() int {
-	if r.open == nil {
-		return 0
-	}
-	return r.open.info(r.open.last).Slots
-}
-
-func (r *Ring) detached(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err == nil || r.err.Error() != err.Error() {
-		r.log.Error("samples are kept in memory only", "err", err)
-	}
-	r.err, r.retryIn = err, reopenEvery
-	r.metrics.errors.Inc()
 }
 
 // note keeps an error that the store reports of its own accord, with one log
@@ -268,94 +187,6 @@ func (r *Ring) closeBlock() {
 		r.metrics.lost.Inc()
 		r.waiting = r.waiting[1:]
 	}
-}
-
-// flush writes all that is not on disk: the closed blocks, then the open
-// block's record. It does so in this order, because the record overwrites one
-// of the block before it. Only the goroutine that appends calls it.
-func (r *Ring) flush() error {
-	r.mu.Lock()
-	st := r.store
-	if st == nil {
-		defer r.mu.Unlock()
-		return fmt.Errorf("%w: %w", ErrNotStored, r.err)
-	}
-	waiting := r.waiting
-	r.mu.Unlock()
-
-	for _, b := range waiting {
-		info, err := st.writeBlock(b)
-		if err != nil {
-			return r.failed(fmt.Errorf("write the block of %d: %w", b.start, err))
-		}
-		r.mu.Lock()
-		r.stored = append(r.stored, info)
-		r.waiting = r.waiting[1:]
-		r.mu.Unlock()
-	}
-	r.mu.Lock()
-	var record []byte
-	var index int
-	if r.open != nil && r.open.unstored() > 0 {
-		record, index = r.open.appendRecord(nil), r.open.last
-	}
-	r.mu.Unlock()
-	if record != nil {
-		if err := st.writeRecord(index, record); err != nil {
-			return r.failed(fmt.Errorf("write slot %d: %w", r.open.slot(index), err))
-		}
-	}
-	r.mu.Lock()
-	if record != nil {
-		r.open.markStored()
-		r.metrics.written.Add(float64(len(record)))
-	}
-	r.mu.Unlock()
-	if err := r.expire(st); err != nil {
-		// What is to be kept is on disk.
-		r.note(fmt.Errorf("delete old blocks: %w", err))
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.setErr(nil)
-	return nil
-}
-
-func (r *Ring) failed(err error) error {
-	r.metrics.errors.Inc()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.setErr(err)
-	return fmt.Errorf("%w: %w", ErrNotStored, err)
-}
-
-// expire deletes the blocks written first, as long as the others hold enough
-// measuring time, a few at a time. Counting what was measured rather than
-// comparing with the clock means that no jump of the clock deletes history.
-func (r *Ring) expire(st *store) error {
-	r.mu.Lock()
-	var have int64
-	for i := range r.stored {
-		have += r.stored[i].seconds()
-	}
-	n := 0
-	for n < len(r.stored) && have-r.stored[n].seconds() >= int64(r.cfg.Retention/time.Second) {
-		have -= r.stored[n].seconds()
-		n++
-	}
-	if n < deleteBlocks {
-		r.mu.Unlock()
-		return nil
-	}
-	seq := r.stored[n-1].Seq + 1
-	r.mu.Unlock()
-	if err := st.deleteBlocks(seq); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stored = append([]BlockInfo{}, r.stored[n:]...)
-	return nil
 }
 
 // Err says why samples are not on disk, nil while they are.

@@ -14,6 +14,7 @@ TEST_TIMEOUT  ?= 10m
 # A regular expression: make bench BENCH=Fanout.
 BENCH         ?= .
 BENCH_TIMEOUT ?= 30m
+SOAK          ?= 1h
 
 # Compiled on first use, which takes minutes, and cached by Go.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -25,10 +26,10 @@ IMAGE_BUILDER ?= $(shell command -v buildah || command -v docker)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test check lint bench images generate clean
+.PHONY: help build demo test check lint bench bench-agent soak images generate clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Always run: Go knows better than make what is up to date.
 build: ## build bin/rollcall-agent, bin/rollcall-aggregator and bin/rollcall-fleet
@@ -52,6 +53,12 @@ lint: ## run golangci-lint; the first time it compiles for minutes
 
 bench: ## run the benchmarks, or those that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout $(BENCH_TIMEOUT) ./...
+
+bench-agent: build ## measure the agent against its targets (docs/bench/agent.json), some minutes
+	$(GO) run ./e2e/bench --agent bin/rollcall-agent --json docs/bench/agent.json
+
+soak: ## drive the ring with random operations and faults for SOAK (1h)
+	ROLLCALL_SOAK=$(SOAK) $(GO) test -run Metamorphic -count=1 -timeout 0 -v ./agent/ring
 
 images: ## build the images for amd64 and arm64 with buildah or docker
 	@[ -n "$(IMAGE_BUILDER)" ] || { echo "make images needs buildah (apt-get install buildah) or docker" >&2; exit 1; }

@@ -9,7 +9,7 @@ import (
 // already waits to be written after it.
 func (r *Ring) attach() {
 	l := &listener{log: r.log, failed: r.note, fatal: r.fatal}
-	st, err := openStore(r.cfg.FS, r.cfg.Dir, l)
+	st, err := openStore(r.cfg, l)
 	if err != nil {
 		r.detached(fmt.Errorf("open the ring in %s: %w", r.cfg.Dir, err))
 		return

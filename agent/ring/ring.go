@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,6 +47,9 @@ type Config struct {
 	// Retention is how much measuring time is kept, at least; a few blocks
 	// more may be there.
 	Retention time.Duration
+	// Tune, if not nil, changes Pebble's options before the store is opened:
+	// for benchmarks that compare them.
+	Tune func(*pebble.Options)
 	// Fatal is called when Pebble cannot go on. It must not return. Nil ends
 	// the process with ExitStore.
 	Fatal func(error)

@@ -112,11 +112,15 @@ func options(fs vfs.FS, l *listener) *pebble.Options {
 }
 
 // openStore opens the store in dir, a new one if there is none.
-func openStore(fs vfs.FS, dir string, l *listener) (*store, error) {
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+func openStore(cfg Config, l *listener) (*store, error) {
+	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	db, err := pebble.Open(dir, options(fs, l))
+	o := options(cfg.FS, l)
+	if cfg.Tune != nil {
+		cfg.Tune(o)
+	}
+	db, err := pebble.Open(cfg.Dir, o)
 	if err != nil {
 		return nil, err
 	}

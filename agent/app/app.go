@@ -78,7 +78,7 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	if a.kubelet, err = kubelet.New(cfg.Kubelet); err != nil {
 		return nil, errors.Join(err, member.Close(a.listeners))
 	}
-	a.ring = ring.Open(ring.Config{Dir: cfg.DataDir, Resolution: cfg.Resolution, Retention: cfg.Duration}, log, a.reg)
+	a.ring = ring.Open(ring.Config{Dir: cfg.DataDir, Resolution: cfg.Resolution, Retention: cfg.Duration, MaxDisk: cfg.MaxDisk}, log, a.reg)
 	a.sampler = sampler.New(sampler.Config{
 		Node: cfg.Node, Resolution: cfg.Resolution, Namespaces: cfg.Namespaces,
 	}, a.kubelet, a.ring, log, a.reg)

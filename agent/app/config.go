@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
+	"github.com/rollcall-metrics/rollcall/agent/ring"
+	"github.com/rollcall-metrics/rollcall/pkg/cli"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
@@ -26,8 +28,9 @@ type Config struct {
 	Resolution, Duration time.Duration
 	// Namespaces are the only ones whose pods are kept; empty is all.
 	Namespaces []string
-	// DataDir is where the ring lies.
+	// DataDir is where the ring lies, MaxDisk what it may take, in bytes.
 	DataDir string
+	MaxDisk int64
 	// Kubelet is how to reach the kubelet; its Node is Node.
 	Kubelet kubelet.Config
 	// Listen addresses, "host:port". LocalListen has to be loopback.
@@ -51,6 +54,8 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&c.Duration, "metric-duration", 24*time.Hour, "how much history is kept, at least")
 	fs.StringSliceVar(&c.Namespaces, "namespaces", nil, "keep pods of these namespaces only; all if empty")
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/rollcall", "directory of the history")
+	c.MaxDisk = ring.DefaultMaxDisk
+	fs.Var((*cli.Bytes)(&c.MaxDisk), "max-disk", "what the directory may take; the oldest history is dropped to keep it")
 
 	fs.StringVar(&c.Kubelet.Address, "kubelet-address", os.Getenv("HOST_IP"), "IP address of the kubelet; from HOST_IP")
 	fs.IntVar(&c.Kubelet.Port, "kubelet-port", 10250, "port of the kubelet")
@@ -83,6 +88,9 @@ func (c *Config) Validate() error {
 	}
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir is empty"))
+	}
+	if c.MaxDisk < ring.MinMaxDisk {
+		errs = append(errs, fmt.Errorf("--max-disk %v is less than %v", cli.Bytes(c.MaxDisk), cli.Bytes(ring.MinMaxDisk)))
 	}
 	if c.Roster.PeerPort == 0 {
 		errs = append(errs, fmt.Errorf("--peer-listen %q has no port that others could be told", c.PeerListen))

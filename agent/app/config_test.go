@@ -27,6 +27,8 @@ func TestFlags(t *testing.T) {
 		"--metric-resolution 7s":             "--metric-resolution",
 		"--metric-duration 1m":               "--metric-duration 1m0s",
 		"--data-dir=":                        "--data-dir",
+		"--max-disk 1Mi":                     "--max-disk 1Mi",
+		"--max-disk 12parsec":                "--max-disk",
 		"--local-listen :9811":               "--local-listen",
 		"--local-listen 10.0.0.1:9811":       "--local-listen",
 		"--peer-listen nowhere":              "--peer-listen",

@@ -24,12 +24,15 @@ type block struct {
 	// What the records on disk hold already.
 	storedLast   int // index of the slot of the last record; −1 before the first
 	storedGroups int
+	// What the record that is being written holds as well.
+	recordedLast, recordedGroups int
 }
 
 // A group is one growing chunk.
 type group struct {
 	*chunk.Builder
-	stored int // bytes of the body that records on disk hold
+	stored   int // bytes of the body that records on disk hold
+	recorded int // bytes that the last record holds, which may not be on disk
 }
 
 func newBlock(seq uint64, start int64, resolution time.Duration) *block {

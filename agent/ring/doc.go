@@ -17,6 +17,19 @@
 // is stored is overwritten. Readers sort by time; of two samples for the same
 // slot, the one written later counts.
 //
-// When the store cannot be opened or written, sampling goes on in memory, and
-// what is in memory is written when the store is back.
+// The store is in the hands of one goroutine, the writer, so that a disk that is
+// slow or hangs keeps nobody else waiting. While the store cannot be written,
+// samples are kept in memory, for two hours at least, and written when it can
+// be; while it can be read, it is. A write that fails is no error to Pebble,
+// which would end the process or spin, but the end of this use of the store: it
+// is closed, and opened again as after a crash; see guard. A store is read in
+// full before it is written, and a damaged one is set aside, never changed; what
+// can be read of it goes into a new one.
+//
+// What a crash costs: every slot whose Append returned nil was synced, and is
+// there after kill −9 and after a power loss, if the disk keeps what it said it
+// had synced. So the most that is lost is the slot under way: one resolution,
+// 15 s. A sync for each slot costs 0.1 to 0.35 ms of a slot's CPU time, and not
+// to sync would lose up to 32 KiB of Pebble's log, five to ten slots, even when
+// only the process is killed.
 package ring

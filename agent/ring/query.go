@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -43,7 +44,7 @@ func prefix(q *model.Query, seq uint64) []byte {
 type piece struct {
 	start  int64
 	seq    uint64
-	chunks [][]byte
+	chunks []entry // nil: stored
 }
 
 // Chunks yields the coded chunks that answer the query: block by block, by
@@ -62,19 +63,17 @@ func (r *Ring) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, erro
 		defer v.done()
 		failed := v.lacking
 		for _, p := range v.pieces {
-			for c, err := range v.read(p) {
+			for e, err := range v.entries(p, false) {
 				if ctx.Err() != nil {
 					yield(nil, ctx.Err())
 					return
 				}
 				if err != nil {
 					// One block that cannot be read is no reason to lose the others.
-					err = fmt.Errorf("read the block of %d: %w", p.start, err)
-					r.note(err)
 					failed = errors.Join(failed, err)
 					break
 				}
-				if !yield(c, nil) {
+				if !yield(e.value, nil) {
 					return
 				}
 			}
@@ -89,14 +88,19 @@ func (r *Ring) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, erro
 type view struct {
 	query   model.Query
 	pieces  []piece
-	it      *pebble.Iterator // nil if no stored block is among the pieces
+	store   *store           // nil if no stored block is among the pieces
+	it      *pebble.Iterator // of the store
 	lacking error            // why stored blocks are not among the pieces
-	done    func()
 }
 
-// read yields the chunks of a piece.
-func (v *view) read(p piece) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
+// An entry is a chunk and its key.
+type entry struct{ key, value []byte }
+
+// entries yields the chunks of a piece, or only their keys, and the error that
+// ends them. A store that cannot be read is to be looked at, and perhaps to be
+// set aside.
+func (v *view) entries(p piece, keysOnly bool) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
 		if p.chunks != nil {
 			for _, c := range p.chunks {
 				if !yield(c, nil) {
@@ -107,32 +111,65 @@ func (v *view) read(p piece) iter.Seq2[[]byte, error] {
 		}
 		want := prefix(&v.query, p.seq)
 		for v.it.SeekGE(want); v.it.Valid() && bytes.HasPrefix(v.it.Key(), want); v.it.Next() {
-			if v.query.Pods && v.it.Key()[len(chunkPrefix(0))] == 0 {
+			if v.store.closing.Load() {
+				yield(entry{}, fmt.Errorf("read the block of %d: %w", p.start, cmp.Or(v.store.broken(), errClosed)))
+				return
+			}
+			e := entry{key: v.it.Key()}
+			if v.query.Pods && e.key[len(chunkPrefix(0))] == 0 {
 				continue // the node's own
 			}
-			c, err := v.it.ValueAndErr()
-			if !yield(c, err) || err != nil {
-				return
+			if !keysOnly {
+				e.value, _ = v.it.ValueAndErr() // the iterator keeps the error
+			}
+			if v.it.Error() != nil || !yield(e, nil) {
+				break
 			}
 		}
 		if err := v.it.Error(); err != nil {
-			yield(nil, err)
+			err = fmt.Errorf("read the block of %d: %w", p.start, err)
+			v.store.fail(err)
+			yield(entry{}, err)
 		}
+	}
+}
+
+// done ends the view.
+func (v *view) done() {
+	if v.store != nil {
+		_ = v.it.Close() // says once more what reading said
+		v.store.readers.Done()
 	}
 }
 
 // prepare takes one consistent view of the ring: which blocks, and an iterator
 // over the stored ones. done must be called when there is no error.
 func (r *Ring) prepare(q model.Query) (*view, error) {
+	v, err := r.survey(q)
+	if err != nil || v.store == nil {
+		return v, err
+	}
+	// Without the ring's lock: it may have to wait for Pebble, which may have
+	// to wait for the disk.
+	v.it, err = v.store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyChunk}, UpperBound: []byte{keyChunk + 1}})
+	if err != nil {
+		v.store.readers.Done()
+		return nil, fmt.Errorf("read the ring: %w", err)
+	}
+	return v, nil
+}
+
+// survey finds the pieces, and copies those in memory.
+func (r *Ring) survey(q model.Query) (*view, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil, errClosed
 	}
-	v := &view{query: q, done: func() {}}
+	v := &view{query: q}
 	memory := r.inMemory()
 	if r.store == nil && (len(memory) == 0 || q.From < memory[0].first()) {
-		v.lacking = fmt.Errorf("history on disk cannot be read: %w", r.err)
+		v.lacking = fmt.Errorf("history on disk cannot be read: %w", cmp.Or(r.state(), errOpening))
 	}
 	if r.store != nil {
 		for i := range r.stored {
@@ -141,16 +178,8 @@ func (r *Ring) prepare(q model.Query) (*view, error) {
 			}
 		}
 		if len(v.pieces) > 0 {
-			it, err := r.store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyChunk}, UpperBound: []byte{keyChunk + 1}})
-			if err != nil {
-				return nil, fmt.Errorf("read the ring: %w", err)
-			}
-			r.readers.Add(1)
-			v.it = it
-			v.done = func() {
-				defer r.readers.Done()
-				_ = it.Close() // says once more what reading said
-			}
+			v.store = r.store
+			v.store.readers.Add(1)
 		}
 	}
 	for _, b := range memory {
@@ -158,10 +187,10 @@ func (r *Ring) prepare(q model.Query) (*view, error) {
 		if !info.overlaps(q.From, q.To) {
 			continue
 		}
-		p := piece{start: b.start, seq: b.seq, chunks: [][]byte{}}
+		p := piece{start: b.start, seq: b.seq, chunks: []entry{}}
 		for _, g := range b.groups {
 			if matches(&q, g.Header().Pod) {
-				p.chunks = append(p.chunks, g.AppendChunk(nil))
+				p.chunks = append(p.chunks, entry{chunkKey(b.seq, g.Header().Pod), g.AppendChunk(nil)})
 			}
 		}
 		v.pieces = append(v.pieces, p)
@@ -179,6 +208,41 @@ func (r *Ring) inMemory() []*block {
 		blocks = append(blocks, r.open)
 	}
 	return blocks
+}
+
+// Pods lists the pods that have chunks which answer the query, by namespace,
+// name and UID. With an error the list is what could be read.
+func (r *Ring) Pods(ctx context.Context, q model.Query) ([]model.PodRef, error) {
+	v, err := r.prepare(q)
+	if err != nil {
+		return nil, err
+	}
+	defer v.done()
+	failed := v.lacking
+	names := map[string]struct{}{}
+	for _, p := range v.pieces {
+		for e, err := range v.entries(p, true) {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err != nil {
+				failed = errors.Join(failed, err)
+				break
+			}
+			name := e.key[len(chunkPrefix(0)):]
+			if _, ok := names[string(name)]; !ok {
+				names[string(name)] = struct{}{}
+			}
+		}
+	}
+	pods := make([]model.PodRef, 0, len(names))
+	for name := range names {
+		if parts := strings.Split(name, "\x00"); len(parts) == 3 {
+			pods = append(pods, model.PodRef{Namespace: parts[0], Name: parts[1], UID: parts[2]})
+		}
+	}
+	slices.SortFunc(pods, model.PodRef.Compare)
+	return pods, failed
 }
 
 // Knows tells whether the ring has any sample of the pod or, if pod is empty,
@@ -201,7 +265,7 @@ func (r *Ring) Knows(namespace, pod string) (bool, error) {
 	}
 	defer v.done()
 	for _, p := range slices.Backward(v.pieces) {
-		for _, err := range v.read(p) {
+		for _, err := range v.entries(p, true) {
 			return err == nil, err
 		}
 	}

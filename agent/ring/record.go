@@ -24,6 +24,8 @@ const recordVersion = 1
 // the block.
 var errRecord = errors.New("damaged record of the open block")
 
+// appendRecord appends what no record on disk holds; markRecorded says that it
+// is there.
 func (b *block) appendRecord(dst []byte) []byte {
 	dst = append(dst, recordVersion)
 	dst = binary.AppendUvarint(dst, uint64(b.resolution/time.Second))
@@ -65,8 +67,19 @@ func (b *block) appendRecord(dst []byte) []byte {
 			dst = binary.AppendUvarint(dst, uint64(len(tuples)))
 			dst = append(dst, tuples...)
 		}
+		g.recorded = len(g.Body())
 	}
+	b.recordedLast, b.recordedGroups = b.last, len(b.groups)
 	return dst
+}
+
+// markRecorded notes that the last record that was made is on disk. The block
+// may have grown since.
+func (b *block) markRecorded() {
+	b.storedLast, b.storedGroups = b.recordedLast, b.recordedGroups
+	for _, g := range b.groups[:b.storedGroups] {
+		g.stored = g.recorded
+	}
 }
 
 // markStored notes that all that is in the block is on disk.

@@ -2,8 +2,8 @@ package ring
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -15,13 +15,15 @@ import (
 )
 
 const (
-	// ExitStore is the process's exit code when Pebble cannot write its log:
-	// it has no way to go on, and none to be closed.
-	ExitStore = 74 // EX_IOERR of sysexits.h
-
 	// maxWaiting is how many closed blocks wait in memory for the store: two
 	// hours, about 2 MB on a full node.
 	maxWaiting = 8
+	// openWait, appendWait and closeWait are how long callers wait for the
+	// disk: an append less than any resolution's share of a slot that counts, a
+	// close less than the 30 s in which Kubernetes ends a pod.
+	openWait   = 5 * time.Second
+	appendWait = 2 * time.Second
+	closeWait  = 10 * time.Second
 	// reopenEvery is after how many slots a store that could not be opened is
 	// tried again: a minute at 15 s.
 	reopenEvery = 4
@@ -30,11 +32,23 @@ const (
 	deleteBlocks = 4
 )
 
+const (
+	// DefaultMaxDisk is five times what a full node takes in a day.
+	DefaultMaxDisk = 128 << 20
+	// MinMaxDisk is the smallest MaxDisk that makes sense: 4.5 MiB of blocks, as
+	// much again for compactions, and the store's overhead.
+	MinMaxDisk = 16 << 20
+)
+
 // ErrNotStored is wrapped by the errors of [Ring.Append] that say that the
 // sample is in memory but not on disk.
 var ErrNotStored = errors.New("kept in memory, not on disk")
 
-var errClosed = errors.New("the ring is closed")
+var (
+	errClosed    = errors.New("the ring is closed")
+	errOpening   = errors.New("the store is being opened")
+	errAbandoned = errors.New("the ring is abandoned")
+)
 
 // A Config says where the ring lies and how much it keeps.
 type Config struct {
@@ -47,88 +61,98 @@ type Config struct {
 	// Retention is how much measuring time is kept, at least; a few blocks
 	// more may be there.
 	Retention time.Duration
+	// MaxDisk is how much the directory may take, in bytes; 0 is
+	// DefaultMaxDisk. It is kept by dropping the oldest blocks.
+	MaxDisk int64
 	// Tune, if not nil, changes Pebble's options before the store is opened:
 	// for benchmarks that compare them.
 	Tune func(*pebble.Options)
-	// Fatal is called when Pebble cannot go on. It must not return. Nil ends
-	// the process with ExitStore.
-	Fatal func(error)
 }
 
-// A Ring is the node's history. One goroutine appends, any number read.
+// A Ring is the node's history. One goroutine appends, any number read; its own
+// goroutine, the writer, has the store.
 type Ring struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics
+	dir     directory // the writer's
 
-	mu      sync.Mutex
-	store   *store // nil: memory only
-	err     error  // why memory only, or what the last write failed of
-	stored  []BlockInfo
-	waiting []*block // closed, not on disk
-	open    *block   // nil: none
-	nextSeq uint64
-	missed  map[int64]string // slots after the open block, and why they have no samples
-	retryIn int              // slots until the store is opened again
-	closed  bool
+	mu       sync.Mutex
+	store    *store // nil: memory only
+	err      error  // why samples are not written to disk
+	errSince time.Time
+	stored   []BlockInfo
+	waiting  []*block // closed, not on disk
+	open     *block   // nil: none
+	nextSeq  uint64
+	seqKnown bool             // nextSeq follows what the store holds
+	missed   map[int64]string // slots after the open block, and why they have no samples
+	askers   []chan<- error   // appends that wait for the disk
+	busy     time.Time        // since when the writer is at work; zero: it is not
+	late     bool             // that it takes long was logged
+	closed   bool
+	abandon  bool
 
-	readers sync.WaitGroup // queries that use the store
+	sinceAttach int // slots since the store was opened, or tried to be
+	retryIn     int // slots until it is tried again
+	ioFailures  int // the writer's: openings in a row that failed with EIO
+	disk, free  int64
+	aside       []SetAside
 
-	notedMu sync.Mutex
-	noted   error // the last error that the store reported of its own accord
+	wake    chan struct{} // there is something to do for the writer
+	stop    chan struct{}
+	stopped chan struct{} // the writer has ended
+	ready   chan struct{} // the store was opened, or could not be
+	endErr  error         // of the writer's end
 }
 
 // Open opens the ring. If the store cannot be used, the ring works in memory,
 // tries again about every minute, and says so in the log, in Status and in
-// the metrics.
+// the metrics. It returns after 5 s at most, also if the disk hangs.
 func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Ring {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 	}
-	if cfg.Fatal == nil {
-		cfg.Fatal = func(error) { os.Exit(ExitStore) }
+	if cfg.MaxDisk == 0 {
+		cfg.MaxDisk = DefaultMaxDisk
 	}
-	r := &Ring{cfg: cfg, log: log, nextSeq: 1, missed: map[int64]string{}}
+	r := &Ring{
+		cfg: cfg, log: log, dir: directory{fs: cfg.FS, path: cfg.Dir},
+		nextSeq: 1, missed: map[int64]string{},
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}), ready: make(chan struct{}),
+	}
 	r.metrics = newMetrics(reg, r)
-	r.attach()
+	go r.write()
+	timer := time.NewTimer(openWait)
+	defer timer.Stop()
+	select {
+	case <-r.ready:
+	case <-timer.C:
+		r.noteLate()
+	}
 	return r
 }
 
-// note keeps an error that the store reports of its own accord, with one log
-// line per change: Pebble repeats some of them thousands of times a second. It
-// runs on Pebble's goroutines, which may hold Pebble's locks, so it takes a
-// lock under which nobody calls Pebble.
-func (r *Ring) note(err error) {
-	r.metrics.errors.Inc()
-	r.notedMu.Lock()
-	defer r.notedMu.Unlock()
-	if r.noted == nil || r.noted.Error() != err.Error() {
-		r.log.Error("the ring's store reports an error", "dir", r.cfg.Dir, "err", err)
-	}
-	r.noted = err
-}
-
-func (r *Ring) fatal(err error) {
-	r.log.Error("the ring's log cannot be written and Pebble cannot go on: ending the process", "dir", r.cfg.Dir, "exitCode", ExitStore, "err", err)
-	r.cfg.Fatal(err)
-}
-
-// setErr notes what the store failed of, with one log line per change. The
+// setErr notes why samples are not written, with one log line per change. The
 // caller holds r.mu.
 func (r *Ring) setErr(err error) {
 	switch {
 	case err == nil && r.err != nil:
 		r.log.Info("the ring is written again", "dir", r.cfg.Dir)
 	case err != nil && (r.err == nil || r.err.Error() != err.Error()):
-		r.log.Error("the ring cannot be written", "dir", r.cfg.Dir, "err", err)
+		r.log.Error("samples are kept in memory only", "dir", r.cfg.Dir, "err", err)
+	}
+	if (err == nil) != (r.err == nil) {
+		r.errSince = time.Now()
 	}
 	r.err = err
 }
 
 // Append adds one slot's samples. When it returns nil they are on disk. An
 // error that wraps [ErrNotStored] says that they are in memory only; they are
-// written with a later slot. Slots may come late, twice or from a clock that
-// has jumped: of two samples for the same slot, the one appended later counts.
+// written with a later slot. It returns after 2 s at most, also if the disk
+// hangs. Slots may come late, twice or from a clock that has jumped: of two
+// samples for the same slot, the one appended later counts.
 func (r *Ring) Append(slot int64, s *model.Scrape) error {
 	began := time.Now()
 	defer func() { r.metrics.append.Observe(time.Since(began).Seconds()) }()
@@ -149,21 +173,34 @@ func (r *Ring) Append(slot int64, s *model.Scrape) error {
 		clear(r.missed)
 	}
 	refused := r.open.append(slot, s)
-	reopen := false
-	if r.store == nil {
-		r.retryIn--
-		reopen = r.retryIn <= 0
-	}
+	r.sinceAttach++
+	r.retryIn--
+	done := make(chan error, 1)
+	r.askers = append(r.askers, done)
 	r.mu.Unlock()
 
 	if len(refused) > 0 {
 		r.metrics.refused.Add(float64(len(refused)))
 		r.log.Warn("pods left out of the ring", "slot", slot, "pods", len(refused), "err", refused[0])
 	}
-	if reopen {
-		r.attach()
+	r.poke()
+	timer := time.NewTimer(appendWait)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		r.noteLate()
+		return fmt.Errorf("%w: %w", ErrNotStored, r.Err())
 	}
-	return r.flush()
+}
+
+// poke makes the writer look for something to do.
+func (r *Ring) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Miss notes why a slot has no samples, for /debug/ring.
@@ -197,7 +234,34 @@ func (r *Ring) closeBlock() {
 func (r *Ring) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.state()
+}
+
+// state is Err. The caller holds r.mu.
+func (r *Ring) state() error {
+	if d := r.busyFor(); d >= appendWait {
+		return fmt.Errorf("the disk of %s has not answered for %v: see what keeps it busy, or whether it is broken", r.cfg.Dir, d.Truncate(time.Second))
+	}
 	return r.err
+}
+
+// busyFor is how long the writer has been at work. The caller holds r.mu.
+func (r *Ring) busyFor() time.Duration {
+	if r.busy.IsZero() {
+		return 0
+	}
+	return time.Since(r.busy)
+}
+
+// noteLate logs, once each time, that the disk takes long.
+func (r *Ring) noteLate() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.state(); err != nil && !r.late && r.busyFor() >= appendWait {
+		r.late = true
+		r.metrics.errors.Inc()
+		r.log.Error("samples are kept in memory only", "dir", r.cfg.Dir, "err", err)
+	}
 }
 
 // Empty tells whether there is no sample in memory: before the first one of a
@@ -219,39 +283,30 @@ func (r *Ring) Latest() (slot int64, scrape model.Scrape, ok bool) {
 	return r.open.latest()
 }
 
-// Close waits for queries that are under way, tries to write what is not on
-// disk, and closes the store. It is not called while Append runs.
-func (r *Ring) Close() error {
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return nil
-	}
-	r.closed = true
-	st := r.store
-	r.mu.Unlock()
-	r.readers.Wait()
-	if st == nil {
-		return nil
-	}
-	err := r.flush()
-	r.mu.Lock()
-	r.store = nil
-	r.mu.Unlock()
-	return errors.Join(err, st.close())
-}
+// Close writes what is not on disk and closes the store, once queries that are
+// under way have ended. It returns after 10 s at most, also if the disk hangs.
+func (r *Ring) Close() error { return r.end(false) }
 
 // Abandon closes the ring as a crash would: nothing more is written. The
-// directory can then be opened again. It is not called while Append runs.
-func (r *Ring) Abandon() error {
+// directory can then be opened again.
+func (r *Ring) Abandon() error { return r.end(true) }
+
+func (r *Ring) end(abandon bool) error {
 	r.mu.Lock()
-	r.closed = true
-	st := r.store
-	r.store = nil
-	r.mu.Unlock()
-	r.readers.Wait()
-	if st == nil {
-		return nil
+	if !r.closed {
+		r.closed, r.abandon = true, abandon
+		if abandon && r.store != nil {
+			r.store.abandon()
+		}
+		close(r.stop)
 	}
-	return st.close()
+	r.mu.Unlock()
+	timer := time.NewTimer(closeWait)
+	defer timer.Stop()
+	select {
+	case <-r.stopped:
+		return r.endErr
+	case <-timer.C:
+		return fmt.Errorf("close the ring in %s: the disk has not answered for %v", r.cfg.Dir, closeWait)
+	}
 }

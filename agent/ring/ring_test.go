@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,8 +30,7 @@ const t0 = 1795230000 // a block's start
 
 func config(fs vfs.FS) Config {
 	return Config{
-		Dir: "ring", FS: fs, Resolution: 15 * time.Second, Retention: 24 * time.Hour,
-		Fatal: func(err error) { panic(err) },
+		Dir: "data", FS: fs, Resolution: 15 * time.Second, Retention: 24 * time.Hour,
 	}
 }
 
@@ -388,64 +388,98 @@ func TestKill9(t *testing.T) {
 	}
 }
 
-func TestMemoryOnlyUntilTheStoreOpens(t *testing.T) {
+// unwritable fails each write with an error, while it is on.
+func unwritable(err error) *errorfs.Toggle {
+	t := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return err
+		}
+		return nil
+	})}
+	t.On()
+	return t
+}
+
+// appendUntilStored appends slots until one is on disk again.
+func appendUntilStored(t *testing.T, r *Ring, all []int64) []int64 {
+	t.Helper()
+	for range 3 * reopenEvery {
+		slot := all[len(all)-1] + 15
+		err := r.Append(slot, at(slot, 3))
+		all = append(all, slot)
+		if err == nil {
+			return all
+		}
+	}
+	t.Fatalf("not back after %d slots: %v", 3*reopenEvery, r.Err())
+	return nil
+}
+
+// A store that cannot be written is read, and written when that works again.
+func TestReadOnlyUntilItCanBeWritten(t *testing.T) {
 	mem := vfs.NewMem()
 	r := open(t, config(mem))
 	mustAppend(t, r, slots(t0, 70)...)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-
-	broken := errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			return os.ErrPermission
-		}
-		return nil
-	})}
-	broken.On()
-	r = open(t, config(errorfs.Wrap(mem, &broken)))
-	if s := r.Status(); s.State != "memory" || !strings.Contains(s.Error, "permission denied") {
+	broken := unwritable(os.ErrPermission)
+	r = open(t, config(errorfs.Wrap(mem, broken)))
+	if s := r.Status(); s.State != ReadOnly || !strings.Contains(s.Error, "permission denied") || s.Since.IsZero() {
 		t.Fatalf("status %+v", s)
 	}
-	all := slots(t0, 70)
-	for _, slot := range slots(t0+70*15, 70) { // over the end of a block
-		err := r.Append(slot, at(slot, 3))
-		if !errors.Is(err, ErrNotStored) {
-			t.Fatalf("append: %v, want ErrNotStored", err)
-		}
-		all = append(all, slot)
-	}
-	// What is in memory is answered in full, and what is not is said to be missing.
-	if got := read(t, r, model.Query{From: all[70], To: all[139]}); len(got) != 70 {
-		t.Fatalf("%d slots of memory, want 70", len(got))
-	}
-	got, err := readUntil(r, model.Query{From: all[69], To: all[139]})
-	if len(got) != 70 || err == nil || !strings.Contains(err.Error(), "permission denied") {
-		t.Fatalf("%d slots, error %v", len(got), err)
-	}
-	if known, err := r.Knows("ns", "gone"); known || err == nil {
-		t.Fatalf("Knows without a store = %v, %v", known, err)
-	}
-	broken.Off()
-	for {
-		slot := all[len(all)-1] + 15
-		err := r.Append(slot, at(slot, 3))
-		all = append(all, slot)
-		if err == nil {
-			break
-		}
-		if len(all) > 150 {
-			t.Fatalf("not back after %d slots: %v", len(all)-140, err)
+	all := slots(t0, 140)
+	for _, slot := range all[70:] { // over the end of a block
+		if err := r.Append(slot, at(slot, 3)); !errors.Is(err, ErrNotStored) || !errors.Is(err, os.ErrPermission) {
+			t.Fatalf("append: %v", err)
 		}
 	}
 	checkHolds(t, r, all...)
-	if s := r.Status(); s.State != "disk" || s.Error != "" || s.Unstored != 0 {
+	broken.Off()
+	all = appendUntilStored(t, r, all)
+	checkHolds(t, r, all...)
+	if s := r.Status(); s.State != OnDisk || s.Error != "" || s.Unstored != 0 || len(s.SetAside) > 0 {
 		t.Fatalf("status %+v", s)
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	checkHolds(t, open(t, config(mem)), all...)
+}
+
+// While a store cannot be read either, what is in memory is answered in full,
+// and what is not is said to be missing.
+func TestMemoryOnlyUntilItCanBeRead(t *testing.T) {
+	mem := vfs.NewMem()
+	r := open(t, config(mem))
+	mustAppend(t, r, slots(t0, 70)...)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	broken := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(errorfs.Op) error { return os.ErrPermission })}
+	broken.On()
+	r = open(t, config(errorfs.Wrap(mem, broken)))
+	all := slots(t0, 75)
+	for _, slot := range all[70:] {
+		if err := r.Append(slot, at(slot, 3)); !errors.Is(err, ErrNotStored) {
+			t.Fatalf("append: %v", err)
+		}
+	}
+	if s := r.Status(); s.State != InMemory || !strings.Contains(s.Error, "permission denied") {
+		t.Fatalf("status %+v", s)
+	}
+	if got := read(t, r, model.Query{From: all[70], To: all[74]}); len(got) != 5 {
+		t.Fatalf("%d slots of memory, want 5", len(got))
+	}
+	got, err := readUntil(r, model.Query{From: all[69], To: all[74]})
+	if len(got) != 5 || err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Fatalf("%d slots, error %v", len(got), err)
+	}
+	if known, err := r.Knows("ns", "gone"); known || err == nil {
+		t.Fatalf("Knows without a store = %v, %v", known, err)
+	}
+	broken.Off()
+	checkHolds(t, r, appendUntilStored(t, r, all)...)
 }
 
 func TestMemoryOnlyIsBounded(t *testing.T) {
@@ -478,7 +512,7 @@ func TestStoreOfAnotherVersionIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = open(t, cfg)
-	if s := r.Status(); s.State != "memory" || !strings.Contains(s.Error, "schema version") {
+	if s := r.Status(); s.State != InMemory || !strings.Contains(s.Error, "schema version") {
 		t.Fatalf("status %+v", s)
 	}
 	for _, slot := range slots(t0+75, 2*reopenEvery) {
@@ -494,44 +528,48 @@ func TestDirectoryInUse(t *testing.T) {
 	first := open(t, cfg)
 	mustAppend(t, first, slots(t0, 5)...)
 	second := open(t, cfg)
-	if s := second.Status(); s.State != "memory" || s.Error == "" {
+	if s := second.Status(); s.State != InMemory || s.Error == "" {
 		t.Fatalf("status %+v", s)
 	}
 	mustAppend(t, first, t0+75)
 	checkHolds(t, first, slots(t0, 6)...)
 }
 
-// Of a stored block that cannot be read the rest is missing, and only that:
-// the other blocks are answered, and the error is told.
-func TestDamagedBlock(t *testing.T) {
+// Reads that the disk fails are told, the rest is answered, and when the disk is
+// well again so is the ring.
+func TestReadErrors(t *testing.T) {
 	mem := vfs.NewMem()
 	r := open(t, config(mem))
 	mustAppend(t, r, slots(t0, 400)...)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// Reads of tables fail from the second block on: each is a Pebble block.
-	broken := errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+	broken := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".sst") {
-			return errors.New("input/output error")
+			return syscall.EIO
 		}
 		return nil
 	})}
-	r = open(t, config(errorfs.Wrap(mem, &broken)))
+	r = open(t, config(errorfs.Wrap(mem, broken)))
 	broken.On()
 	got, err := readUntil(r, allPods)
-	if err == nil || !strings.Contains(err.Error(), "input/output error") {
+	if !errors.Is(err, syscall.EIO) {
 		t.Fatalf("error %v", err)
 	}
 	if len(got) < 40*6 { // the open block's 40 slots are in memory
 		t.Fatalf("%d samples", len(got))
 	}
-	if s := r.Status(); !strings.Contains(s.Noted, "input/output error") {
+	all := slots(t0, 401)
+	if err := r.Append(all[400], at(all[400], 3)); !errors.Is(err, ErrNotStored) {
+		t.Fatalf("append: %v", err)
+	}
+	if s := r.Status(); s.State != InMemory || !strings.Contains(s.Error, "input/output error") {
 		t.Fatalf("status %+v", s)
 	}
 	broken.Off()
-	if got := read(t, r, allPods); len(got) != 400*6 {
-		t.Fatalf("%d samples after the disk is well again", len(got))
+	checkHolds(t, r, appendUntilStored(t, r, all)...)
+	if s := r.Status(); len(s.SetAside) > 0 {
+		t.Fatalf("a disk that had errors for a minute is no damaged store: %+v", s.SetAside)
 	}
 }
 

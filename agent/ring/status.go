@@ -1,5 +1,7 @@
 package ring
 
+import "time"
+
 // A BlockInfo describes one block. It is stored with the block, as JSON.
 type BlockInfo struct {
 	// Seq numbers blocks in the order in which they were begun.
@@ -17,6 +19,9 @@ type BlockInfo struct {
 	Groups int `json:"groups"`
 	// Bytes is the size of the chunks' bodies.
 	Bytes int64 `json:"bytes"`
+	// Lost is how many chunks could not be read when the store was found
+	// damaged, at least.
+	Lost int `json:"lost,omitempty"`
 	// Gaps are the slots without samples, and why.
 	Gaps []Gap `json:"gaps,omitempty"`
 }
@@ -36,24 +41,41 @@ type Gap struct {
 	Why  string `json:"why"`
 }
 
+// A State says where samples go.
+type State string
+
+const (
+	// OnDisk: each slot is on disk before Append returns.
+	OnDisk State = "disk"
+	// ReadOnly: history on disk is answered, samples are kept in memory.
+	ReadOnly State = "read-only"
+	// InMemory: samples are kept in memory, and history on disk cannot be read.
+	InMemory State = "memory"
+)
+
 // Status is what /debug/ring shows.
 type Status struct {
-	// State is "disk", or "memory" while the store cannot be used.
-	State string `json:"state"`
-	// Error says why the state is not "disk", or what the last write failed of.
-	Error string `json:"error,omitempty"`
-	// Noted is the last error that the store reported of its own accord:
-	// background work that failed, damage that was found.
-	Noted string `json:"noted,omitempty"`
-	Dir   string `json:"dir"`
-	// Oldest and Newest are the first and last slot with samples, in Unix
-	// seconds; 0 while there are none.
+	State State `json:"state"`
+	// Error says why the state is not "disk", and Since since when.
+	Error string    `json:"error,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	Dir   string    `json:"dir"`
+	// Oldest is the first slot with samples, Newest the one that was appended
+	// last, in Unix seconds; 0 while there are none.
 	Oldest int64 `json:"oldest"`
 	Newest int64 `json:"newest"`
-	// DiskBytes is all that the store takes on disk, its log included.
+	// DiskBytes is all that the store takes on disk, its log included; MaxDisk
+	// is the limit of the directory, and FreeBytes what the file system had
+	// left when it was last written, 0 if it does not say.
 	DiskBytes int64 `json:"diskBytes"`
-	// Unstored is how many slots are in memory only.
+	MaxDisk   int64 `json:"maxDisk"`
+	FreeBytes int64 `json:"freeBytes"`
+	// Unstored is how many slots are in memory only, Lost how many chunks of
+	// Blocks could not be read when a store was found damaged.
 	Unstored int `json:"unstored"`
+	Lost     int `json:"lost"`
+	// SetAside are damaged stores that were set aside, oldest first.
+	SetAside []SetAside `json:"setAside"`
 	// Open is the block that is being filled, Waiting are closed ones that
 	// are not on disk yet, Blocks those on disk, oldest written first.
 	Open    *BlockInfo  `json:"open,omitempty"`
@@ -61,24 +83,23 @@ type Status struct {
 	Blocks  []BlockInfo `json:"blocks"`
 }
 
-// Status describes the ring.
+// Status describes the ring. It never waits for the disk.
 func (r *Ring) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := Status{State: "disk", Dir: r.cfg.Dir, Blocks: append([]BlockInfo{}, r.stored...)}
+	s := Status{
+		State: OnDisk, Dir: r.cfg.Dir, Blocks: append([]BlockInfo{}, r.stored...), MaxDisk: r.cfg.MaxDisk,
+		DiskBytes: r.disk, FreeBytes: r.free, SetAside: append([]SetAside{}, r.aside...), Lost: lostChunks(r.stored),
+	}
+	if err := r.state(); err != nil {
+		s.State, s.Error, s.Since = ReadOnly, err.Error(), r.errSince
+		if r.err == nil {
+			s.Since = r.busy
+		}
+	}
 	if r.store == nil {
-		s.State = "memory"
-	} else {
-		s.DiskBytes = r.store.diskBytes()
+		s.State = InMemory
 	}
-	if r.err != nil {
-		s.Error = r.err.Error()
-	}
-	r.notedMu.Lock()
-	if r.noted != nil {
-		s.Noted = r.noted.Error()
-	}
-	r.notedMu.Unlock()
 	for _, b := range r.waiting {
 		s.Waiting = append(s.Waiting, b.info(len(b.taken)))
 		s.Unstored += b.unstored()
@@ -99,14 +120,15 @@ func (r *Ring) Status() Status {
 	return s
 }
 
+// span takes a block, in the order of writing, into Oldest and Newest.
 func (s *Status) span(b *BlockInfo) {
 	if b.Slots == 0 {
 		return
 	}
-	if s.Oldest == 0 || b.First < s.Oldest {
+	if s.Newest == 0 || b.First < s.Oldest {
 		s.Oldest = b.First
 	}
-	s.Newest = max(s.Newest, b.Last)
+	s.Newest = b.Last
 }
 
 // unstored counts the slots that no record on disk holds.

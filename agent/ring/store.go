@@ -7,18 +7,16 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 // schemaVersion is the version of the keys and of what is behind them.
 const schemaVersion = 1
-
-// errSchema says that the store is of another version. It is left untouched.
-var errSchema = errors.New("store of another schema version")
 
 // The first byte of a key says what it is; see the package comment.
 const (
@@ -47,184 +45,91 @@ func chunkKey(seq uint64, pod model.PodRef) []byte {
 	return append(append(k, 0), pod.UID...)
 }
 
+// keySeq is the sequence number in the key of a block or a chunk.
+func keySeq(k []byte) (seq uint64, ok bool) {
+	if len(k) < 9 || (k[0] != keyBlock && k[0] != keyChunk) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(k[1:]), true
+}
+
 // A store is the ring's Pebble database. Its writes are not safe for
 // concurrent use.
 type store struct {
-	db *pebble.DB
+	db       *pebble.DB
+	guard    *guard
+	readOnly bool
+	readers  sync.WaitGroup
+	closing  atomic.Bool // readers are to stop
+	failure  atomic.Pointer[error]
+	onFail   func(error)
 }
 
-// listener is what the store reports of its own accord.
+// fail notes the first reason for which the store is to be closed: a write
+// that failed, background work that did, damage that was found. Pebble's
+// goroutines call it, perhaps under Pebble's locks: it must not call Pebble.
+func (s *store) fail(err error) {
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.onFail(err)
+	}
+}
+
+// broken is why the store is to be closed, nil if it is not.
+func (s *store) broken() error {
+	if err := s.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// A listener is what the store reports of its own accord.
 type listener struct {
 	log *slog.Logger
-	// failed is called from Pebble's goroutines; it must not call Pebble.
+	// failed hears of what makes the store to be closed.
 	failed func(error)
 	// fatal must not return: Pebble has no other way out.
 	fatal func(error)
 }
 
-// Infof drops what Pebble tells of its daily work.
-func (l *listener) Infof(string, ...any) {}
-
-// Errorf takes what Pebble logs of errors; each also reaches failed.
-func (l *listener) Errorf(format string, args ...any) {
-	l.log.Debug("pebble", "message", fmt.Sprintf(format, args...))
-}
-
-// Fatalf is Pebble's word that it cannot go on: its log cannot be written.
-func (l *listener) Fatalf(format string, args ...any) {
-	l.fatal(fmt.Errorf(format, args...))
-}
-
-// options are Pebble's options for a small store that is mostly idle.
-func options(fs vfs.FS, l *listener) *pebble.Options {
-	o := &pebble.Options{
-		// Given explicitly, Pebble does not wrap it with disk health checks,
-		// whose tickers cost more than all the agent's work.
-		FS:     fs,
-		Logger: l,
-		// Pinned, so that a rollback of the agent by one version can read it.
-		FormatMajorVersion: pebble.FormatValueSeparation,
-		// A block's chunks are 0.25 MB; records of a block the same.
-		MemTableSize: 512 << 10,
-		CacheSize:    1 << 20,
-		MaxOpenFiles: 64,
-		// Four flushes of records and chunks before anything is compacted.
-		L0CompactionThreshold:      4,
-		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
-		MaxConcurrentDownloads:     func() int { return 1 },
-		DisableTableStats:          true,
-		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { l.failed(fmt.Errorf("background work: %w", err)) },
-			// Pebble's default is Fatalf; a block that cannot be read is no
-			// reason to lose the others.
-			DataCorruption: func(i pebble.DataCorruptionInfo) { l.failed(fmt.Errorf("damaged: %s: %w", i.Path, i.Details)) },
-		},
+// openStore opens the store in dir. Only if create is set it may be a new one;
+// only if not readOnly anything in dir is changed.
+func openStore(cfg Config, dir string, readOnly, create bool, l listener) (st *store, err error) {
+	s := &store{readOnly: readOnly, onFail: l.failed}
+	s.guard = newGuard(cfg.FS, func(err error) {
+		if !readOnly {
+			s.fail(fmt.Errorf("write: %w", err))
+		}
+	})
+	if readOnly {
+		s.guard.freeze(errReadOnly)
 	}
-	for i := range o.TargetFileSizes {
-		o.TargetFileSizes[i] = 1 << 20
-	}
-	// Deltas do not compress: zstd costs 2.3 times the CPU and saves nothing.
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
-	// Pebble's own scheduler without its ticker of 100 ms: it acts on flushes
-	// and on ends of compactions, which is all there is with one store.
-	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
-	return o
-}
-
-// openStore opens the store in dir, a new one if there is none.
-func openStore(cfg Config, l *listener) (*store, error) {
-	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, err
-	}
-	o := options(cfg.FS, l)
+	// Pebble panics on some of what it finds in damaged files.
+	defer func() {
+		if p := recover(); p != nil {
+			st, err = nil, fmt.Errorf("Pebble panics: %v", p)
+		}
+	}()
+	o := options(s, l)
+	o.ReadOnly, o.ErrorIfNotExists = readOnly, !create
 	if cfg.Tune != nil {
 		cfg.Tune(o)
 	}
-	db, err := pebble.Open(cfg.Dir, o)
-	if err != nil {
+	if s.db, err = pebble.Open(dir, o); err != nil {
 		return nil, err
 	}
-	s := &store{db: db}
-	if err := s.checkSchema(); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if create {
+		err = s.db.Set([]byte{keySchema}, []byte{schemaVersion}, pebble.Sync)
+	}
+	if err = errors.Join(err, s.broken()); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
-}
-
-func (s *store) checkSchema() error {
-	v, closer, err := s.db.Get([]byte{keySchema})
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return s.db.Set([]byte{keySchema}, []byte{schemaVersion}, pebble.Sync)
-	case err != nil:
-		return err
-	}
-	found := slices.Clone(v)
-	if err := closer.Close(); err != nil {
-		return err
-	}
-	if len(found) != 1 || found[0] != schemaVersion {
-		return fmt.Errorf("%w: it has %v, this program uses %d; use the program that wrote it, or another --data-dir", errSchema, found, schemaVersion)
-	}
-	return nil
-}
-
-// load reads the list of blocks, oldest written first, and the open block,
-// which is nil if there is none. damaged says what of the open block is lost.
-func (s *store) load() (blocks []BlockInfo, open *block, damaged, err error) {
-	err = s.scan(keyBlock, func(_, v []byte) error {
-		var info BlockInfo
-		if err := json.Unmarshal(v, &info); err != nil {
-			return fmt.Errorf("list of blocks: %w", err)
-		}
-		blocks = append(blocks, info)
-		return nil
-	})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-
-	var heads []recordHead // of the newest block that has records
-	err = s.scan(keyRecord, func(_, v []byte) error {
-		h, err := parseRecord(slices.Clone(v))
-		if err != nil {
-			damaged = errors.Join(damaged, err)
-			return nil
-		}
-		if len(heads) > 0 && h.seq > heads[0].seq {
-			heads = heads[:0]
-		}
-		if len(heads) == 0 || h.seq == heads[0].seq {
-			heads = append(heads, h)
-		}
-		return nil
-	})
-	if err != nil || len(heads) == 0 {
-		return blocks, nil, damaged, err
-	}
-	if n := len(blocks); n > 0 && blocks[n-1].Seq >= heads[0].seq {
-		return blocks, nil, damaged, nil // that block is closed
-	}
-	open, err = replay(heads)
-	return blocks, open, errors.Join(damaged, err), nil
-}
-
-// replay builds the block of the records, which come in the order of slots.
-// On an error it returns what came before.
-func replay(heads []recordHead) (*block, error) {
-	b := newBlock(heads[0].seq, heads[0].start, heads[0].resolution)
-	for i, h := range heads {
-		if h.prev != b.last || h.start != b.start || h.resolution != b.resolution {
-			return b, fmt.Errorf("%w: %d of %d records do not follow", errRecord, len(heads)-i, len(heads))
-		}
-		if err := b.apply(h); err != nil {
-			// The block is half applied now: build the part before it anew.
-			good, again := replay(heads[:i:i])
-			return good, errors.Join(err, again)
-		}
-		b.markStored()
-	}
-	return b, nil
-}
-
-// scan calls f for all keys that start with kind.
-func (s *store) scan(kind byte, f func(k, v []byte) error) error {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
-	if err != nil {
-		return err
-	}
-	for it.First(); it.Valid(); it.Next() {
-		if err := f(it.Key(), it.Value()); err != nil {
-			return errors.Join(err, it.Close())
-		}
-	}
-	return it.Close()
 }
 
 // writeRecord writes what grew in the open block; when it returns nil, it is
 // on disk.
 func (s *store) writeRecord(index int, record []byte) error {
-	return s.db.Set(recordKey(index), record, pebble.Sync)
+	return errors.Join(s.db.Set(recordKey(index), record, pebble.Sync), s.broken())
 }
 
 // writeBlock writes a closed block; when it returns nil, it is on disk.
@@ -245,7 +150,7 @@ func (s *store) writeBlock(b *block) (BlockInfo, error) {
 	if err := batch.Set(blockKey(b.seq), meta, nil); err != nil {
 		return info, errors.Join(err, batch.Close())
 	}
-	return info, errors.Join(batch.Commit(pebble.Sync), batch.Close())
+	return info, errors.Join(batch.Commit(pebble.Sync), batch.Close(), s.broken())
 }
 
 // deleteBlocks deletes the blocks before seq.
@@ -258,9 +163,141 @@ func (s *store) deleteBlocks(seq uint64) error {
 	if err == nil {
 		err = batch.Commit(pebble.Sync)
 	}
-	return errors.Join(err, batch.Close())
+	return errors.Join(err, batch.Close(), s.broken())
 }
 
 func (s *store) diskBytes() int64 { return int64(s.db.Metrics().DiskSpaceUsage()) }
 
-func (s *store) close() error { return s.db.Close() }
+// close waits for the readers, whom it tells to stop, and closes the database.
+func (s *store) close() error {
+	s.closing.Store(true)
+	s.readers.Wait()
+	return s.db.Close()
+}
+
+// abandon makes close change nothing on disk, as after a crash.
+func (s *store) abandon() { s.guard.freeze(errAbandoned) }
+
+// list is what a store holds.
+type list struct {
+	blocks []BlockInfo // oldest written first
+	open   *block      // nil if there is none
+	lost   error       // what of the open block is lost
+}
+
+// load reads all of the store, so that Pebble checks each checksum, and lists
+// what it holds. Errors that wrap errSchema are about a store of another
+// version; all others about one that cannot be read in full.
+func (s *store) load() (list, error) {
+	if err := s.checkSchema(); err != nil {
+		return list{}, err
+	}
+	var l list
+	var heads []recordHead // of the newest block that has records
+	chunks := map[uint64]int{}
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return l, err
+	}
+	for it.First(); it.Valid(); it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			break // it.Close says it, too
+		}
+		switch seq, _ := keySeq(it.Key()); it.Key()[0] {
+		case keyBlock:
+			var info BlockInfo
+			if err := json.Unmarshal(v, &info); err != nil {
+				return l, errors.Join(fmt.Errorf("list of blocks: %w", err), it.Close())
+			}
+			l.blocks = append(l.blocks, info)
+		case keyChunk:
+			chunks[seq]++
+		case keyRecord:
+			heads, err = newestRecords(heads, slices.Clone(v))
+			l.lost = errors.Join(l.lost, err)
+		}
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return l, err
+	}
+	for i := range l.blocks {
+		b := &l.blocks[i]
+		if n := chunks[b.Seq]; n != b.Groups {
+			return l, fmt.Errorf("the block of %d has %d of its %d chunks", b.Start, n, b.Groups)
+		}
+		delete(chunks, b.Seq)
+	}
+	if len(chunks) > 0 {
+		return l, fmt.Errorf("chunks of %d blocks that are not listed", len(chunks))
+	}
+	l.replay(heads)
+	return l, nil
+}
+
+func (s *store) checkSchema() error {
+	v, closer, err := s.db.Get([]byte{keySchema})
+	if err != nil {
+		return fmt.Errorf("schema version: %w", err)
+	}
+	found := slices.Clone(v)
+	if err := closer.Close(); err != nil {
+		return err
+	}
+	if len(found) != 1 || found[0] != schemaVersion {
+		return fmt.Errorf("%w: it has %v, this program uses %d; use the program that wrote it, or another --data-dir", errSchema, found, schemaVersion)
+	}
+	return nil
+}
+
+// newestRecords adds a record to heads, which only has those of the newest
+// block.
+func newestRecords(heads []recordHead, record []byte) ([]recordHead, error) {
+	h, err := parseRecord(record)
+	switch {
+	case err != nil:
+		return heads, err
+	case len(heads) == 0 || h.seq == heads[0].seq:
+		return append(heads, h), nil
+	case h.seq > heads[0].seq:
+		return append(heads[:0], h), nil
+	}
+	return heads, nil
+}
+
+// replay makes the open block of its records, unless it is closed.
+func (l *list) replay(heads []recordHead) {
+	if len(heads) == 0 {
+		return
+	}
+	if n := len(l.blocks); n > 0 && l.blocks[n-1].Seq >= heads[0].seq {
+		return
+	}
+	var err error
+	l.open, err = replay(heads)
+	l.lost = errors.Join(l.lost, err)
+	if l.open.last < 0 {
+		l.open = nil
+	}
+}
+
+// replay builds the block of the records, which come in the order of slots.
+// On an error it returns what came before.
+func replay(heads []recordHead) (*block, error) {
+	b := newBlock(heads[0].seq, heads[0].start, heads[0].resolution)
+	for i, h := range heads {
+		if h.prev != b.last || h.start != b.start || h.resolution != b.resolution {
+			return b, fmt.Errorf("%w: %d of %d records do not follow", errRecord, len(heads)-i, len(heads))
+		}
+		if err := b.apply(h); err != nil {
+			// The block is half applied now: build the part before it anew.
+			if i == 0 {
+				return newBlock(h.seq, h.start, h.resolution), err
+			}
+			good, again := replay(heads[:i:i])
+			return good, errors.Join(err, again)
+		}
+		b.markStored()
+	}
+	return b, nil
+}

@@ -49,10 +49,10 @@ func (r *Ring) openDir(readOnly bool) (*store, list, error) {
 		if !cannot {
 			return nil, list{}, err
 		}
-	} else if why := r.dir.read(fatalName); why != "" {
-		return r.replace("fatal", errors.New(why))
 	} else if err = r.dir.finishSwitch(); err != nil {
 		err = fmt.Errorf("open the ring in %s: %w", r.cfg.Dir, err)
+	} else if why := r.dir.read(fatalName); why != "" && r.dir.exists(storeName) {
+		return r.replace("fatal", errors.New(why))
 	}
 	found, ferr := r.dir.find()
 	switch {
@@ -164,9 +164,6 @@ func (r *Ring) replace(slug string, why error) (*store, list, error) {
 	if err := r.writable(); err != nil {
 		return fail(err)
 	}
-	if !r.dir.exists(storeName) {
-		return fail(r.dir.fs.Remove(r.dir.join(fatalName)))
-	}
 	if err := r.dir.fs.RemoveAll(r.dir.join(newName)); err != nil {
 		return fail(err)
 	}
@@ -208,6 +205,7 @@ func (r *Ring) detach(st *store, why error) {
 	r.store = nil
 	r.setErr(why)
 	r.mu.Unlock()
+	st.abandon()
 	if err := st.close(); err != nil {
 		r.log.Debug("close the broken store", "err", err)
 	}

@@ -43,6 +43,8 @@ var (
 	errSchema = errors.New("store of another schema version")
 	// errInUse says that another process uses the directory.
 	errInUse = errors.New("the directory is in use by another process")
+	// errGone says that somebody deleted the store.
+	errGone = errors.New("the store's directory is gone")
 	// errNoRoom says that the file system is nearly full.
 	errNoRoom = errors.New("no room")
 )
@@ -70,7 +72,12 @@ func (d *directory) join(name string) string { return d.fs.PathJoin(d.path, name
 // says that this cannot be done because nothing can be written.
 func (d *directory) acquire() (readOnly bool, err error) {
 	if d.lock != nil {
-		return false, nil
+		if d.exists(lockName) {
+			return false, nil
+		}
+		if err := d.release(); err != nil { // somebody deleted it
+			return false, err
+		}
 	}
 	if err := d.make(); err != nil {
 		return cannotWrite(err), err
@@ -108,7 +115,9 @@ func (d *directory) release() error {
 	if d.lock == nil {
 		return nil
 	}
-	return d.lock.Close()
+	lock := d.lock
+	d.lock = nil
+	return lock.Close()
 }
 
 // cannotWrite tells errors of a disk that can be read but not written. (A lock

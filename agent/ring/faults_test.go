@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -386,6 +387,28 @@ func TestAfterAFatalError(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// When somebody deletes the directory a new one is made, and what is in memory
+// goes there.
+func TestDirectoryIsDeleted(t *testing.T) {
+	cfg := config(nil)
+	cfg.Dir = filepath.Join(t.TempDir(), "data")
+	r := open(t, cfg)
+	all := slots(t0, 90)
+	mustAppend(t, r, all[:80]...)
+	if err := os.RemoveAll(cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Append(all[80], at(all[80], 3)); !errors.Is(err, errGone) {
+		t.Fatal(err)
+	}
+	mustAppend(t, r, all[81:]...)
+	checkHolds(t, r, all[60:]...) // the open block
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkHolds(t, open(t, cfg), all[60:]...)
 }
 
 // Damage after damage: two of the stores are kept, the newest.

@@ -116,6 +116,10 @@ func (r *Ring) flush() error {
 	if err != nil {
 		return r.failed(err)
 	}
+	if !r.dir.exists(storeName) { // Pebble would go on with files that nobody finds again
+		st.fail(errGone)
+		return r.failed(errGone)
+	}
 	for _, b := range waiting {
 		info, err := st.writeBlock(b)
 		if err != nil {

@@ -40,7 +40,7 @@ func TestMountedDisk(t *testing.T) {
 	}
 	cfg := config(nil)
 	cfg.Dir = filepath.Join(dir, "data")
-	r, lines := logged(t, cfg)
+	r := open(t, cfg)
 	all := slots(t0, 100)
 	mustAppend(t, r, all...)
 
@@ -64,7 +64,7 @@ func TestMountedDisk(t *testing.T) {
 		t.Fatal("what is in memory is lost, and Close does not say so")
 	}
 	all = all[:100]
-	r, lines = logged(t, cfg) // a start on a full disk
+	r = open(t, cfg) // a start on a full disk
 	refuses(errNoRoom, "free some")
 	if err := os.Remove(filepath.Join(dir, "ballast")); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestMountedDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	remount(syscall.MS_RDONLY)
-	r, lines = logged(t, cfg)
+	r, lines := logged(t, cfg)
 	refuses(syscall.EROFS, "read-only file system")
 	remount(0)
 	all = appendUntilStored(t, r, all)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
+	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/wal"
@@ -76,12 +77,12 @@ func salvageStore(fs vfs.FS, dir string, into *store) (unread []string, err erro
 	return s.lost, errors.Join(err, s.batch.Close())
 }
 
-// table takes all keys of a table, from the key on if it is not nil, until the
-// end or what cannot be read.
+// table takes all keys of a table until the end or what cannot be read; or, if
+// seqs is not nil, the chunks of those blocks.
 func (s *salvage) table(name string, seqs []uint64) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("Pebble panics: %v", p)
+			err = fmt.Errorf("panic of Pebble: %v", p)
 		}
 	}()
 	f, err := s.fs.Open(s.fs.PathJoin(s.dir, name))
@@ -157,7 +158,11 @@ func (s *salvage) logs() {
 		return
 	}
 	for i, l := range all {
-		if err := s.log(l); err != nil && !(i == len(all)-1 && errors.Is(err, io.ErrUnexpectedEOF)) {
+		err := s.log(l)
+		if i == len(all)-1 && errors.Is(err, record.ErrUnexpectedEOF) {
+			err = nil // what a crash leaves
+		}
+		if err != nil {
 			s.lost = append(s.lost, fmt.Sprintf("%06d.log", uint64(l.Num)))
 		}
 	}
@@ -166,7 +171,7 @@ func (s *salvage) logs() {
 func (s *salvage) log(l wal.LogicalLog) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("Pebble panics: %v", p)
+			err = fmt.Errorf("panic of Pebble: %v", p)
 		}
 	}()
 	r := l.OpenForRead()

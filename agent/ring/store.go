@@ -106,7 +106,7 @@ func openStore(cfg Config, dir string, readOnly, create bool, l listener) (st *s
 	// Pebble panics on some of what it finds in damaged files.
 	defer func() {
 		if p := recover(); p != nil {
-			st, err = nil, fmt.Errorf("Pebble panics: %v", p)
+			st, err = nil, fmt.Errorf("panic of Pebble: %v", p)
 		}
 	}()
 	o := options(s, l)

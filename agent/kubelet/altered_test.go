@@ -82,7 +82,7 @@ func TestDecodeAltered(t *testing.T) {
 			container: `"cpu":{"usageNanoCores":"1","usageCoreNanoSeconds":-1},"memory":{"usageBytes":1.5,"workingSetBytes":1e400,"rssBytes":[7]},"swap":{"swapUsageBytes":18446744073709551616},"rootfs":{"usedBytes":{}},"logs":{"usedBytes":9}`,
 			want:      values{model.Logs: 9},
 			notes: []string{"pod s/p container c: cpu.usageNanoCores is no unsigned integer", "pod s/p container c: cpu.usageCoreNanoSeconds is no unsigned integer",
-				"pod s/p container c: memory.workingSetBytes is no unsigned integer", "pod s/p container c: memory.usageBytes is no unsigned integer",
+				"pod s/p container c: memory.usageBytes is no unsigned integer", "pod s/p container c: memory.workingSetBytes is no unsigned integer",
 				"pod s/p container c: memory.rssBytes is no unsigned integer", "pod s/p container c: swap.swapUsageBytes is no unsigned integer",
 				"pod s/p container c: rootfs.usedBytes is no unsigned integer"},
 		},
@@ -93,7 +93,7 @@ func TestDecodeAltered(t *testing.T) {
 		"another type for a whole part": {
 			container: `"cpu":"busy","memory":{"rssBytes":1},"io":[1],"swap":{"swapUsageBytes":2}`,
 			want:      values{model.RSS: 1, model.Swap: 2},
-			notes:     []string{"pod s/p: containers.cpu is a JSON string"},
+			notes:     []string{"pod s/p container c: cpu is a JSON string", "pod s/p container c: io is a JSON list"},
 		},
 		"pod with the default interface": {
 			pod:  `"network":{"name":"eth0","rxBytes":1,"txBytes":2,"interfaces":[{"name":"eth0","rxBytes":1,"txBytes":2},{"name":"net1","rxBytes":50,"txBytes":60}]},"ephemeral-storage":{"usedBytes":3}`,
@@ -125,7 +125,7 @@ func TestDecodeAltered(t *testing.T) {
 		"node with nonsense": {
 			node:  `"cpu":{"usageNanoCores":-1,"usageCoreNanoSeconds":5},"memory":7`,
 			want:  values{model.CPUTotal: 5},
-			notes: []string{"node: memory is a JSON number", "node: cpu.usageNanoCores is no unsigned integer"},
+			notes: []string{"node: cpu.usageNanoCores is no unsigned integer", "node: memory is a JSON number"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

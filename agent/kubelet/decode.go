@@ -2,20 +2,16 @@ package kubelet
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
-// maxValues bounds the values in one document, and thereby the memory that
-// decoding it takes: an array of 8 MiB could otherwise hold 4 million (empty)
-// containers, over 1 GB of structs. The kubelet writes a value every 23
-// bytes; DefaultMaxBody of that is 360,000.
+// maxValues bounds the values in one document, whatever its length, and
+// thereby the time that decoding it takes. The kubelet writes a value every
+// 23 bytes; DefaultMaxBody of that is 360,000.
 const maxValues = 1 << 19
 
 // Decode turns one answer of the Summary API, in either form, into samples.
@@ -26,146 +22,256 @@ const maxValues = 1 << 19
 // left out. Only a body that is not one JSON object with a "node" object in
 // it is an error, an [*Error] of kind [Malformed].
 //
+// Where JSON leaves something open, Decode does what encoding/json does: a
+// name in another case counts, of two members with one name the later counts,
+// and two objects with one name are one. Only of two lists it takes the later,
+// where encoding/json mixes them.
+//
 // The scrape is ordered as [model.Scrape] promises and shares no memory with
 // body.
 func Decode(body []byte) (scrape model.Scrape, skipped []string, err error) {
-	d := newDecoder(body)
+	d := &decoder{scan: scanner{data: body}}
 	if err := d.document(); err != nil {
-		return model.Scrape{}, d.notes.list(), &Error{Kind: Malformed, Err: err}
+		return model.Scrape{}, nil, &Error{Kind: Malformed, Err: err}
 	}
 	return d.finish(), d.notes.list(), nil
 }
 
-// A decoder reads one document. It takes the pods one by one, so that it
-// holds the JSON form of one pod and not of all.
+// A decoder reads one document. It takes the pods one by one, and keeps of
+// each only what becomes samples.
 type decoder struct {
-	body   []byte
-	json   *json.Decoder
-	notes  notes
-	node   *model.Sample // nil until there was a "node" object
-	pods   []podEntry
-	parsed podStats // the pod being read; its slices are used again
-}
+	scan  scanner
+	notes notes
+	names names
 
-func newDecoder(body []byte) *decoder {
-	return &decoder{body: body, json: json.NewDecoder(bytes.NewReader(body))}
+	hasNode    bool
+	nodeSample model.Sample
+	pods       []podEntry
+	morePods   int // beyond maxPods
+
+	// What is being read. A network interface is read as if it were an entity.
+	node, pod, container, nic entity
+	containers                []model.Sample // of the pod, if they have a name
+	moreContainers            int            // beyond maxContainers
+	flaws                     []flaw         // in the node or pod
+	mute                      bool           // flaws are of no interest now
+
+	lastText []byte // what lastTime was read from: most are like the one before
+	lastTime instant
 }
 
 // document reads all of the body.
 func (d *decoder) document() error {
-	if n := bytes.Count(d.body, []byte{','}); n > maxValues {
+	body := d.scan.data
+	if n := bytes.Count(body, []byte{','}); n > maxValues {
 		return fmt.Errorf("%d values, at most %d are read", n, maxValues)
 	}
-	if next := d.rest(); len(next) == 0 || next[0] != '{' {
-		return fmt.Errorf("not a JSON object: starts with %.40q", bytes.TrimSpace(d.body))
+	if d.scan.peek() != '{' {
+		return fmt.Errorf("not a JSON object: starts with %.40q", bytes.TrimSpace(body))
 	}
-	if _, err := d.json.Token(); err != nil {
-		return fmt.Errorf("decode: %w", err)
+	d.object(documentFields, nil)
+	if d.scan.err != nil {
+		return fmt.Errorf("decode: %w", d.scan.err)
 	}
-	for d.json.More() {
-		if err := d.field(); err != nil {
-			return fmt.Errorf("decode: %w", err)
-		}
+	if d.scan.peek(); d.scan.pos < len(body) {
+		return fmt.Errorf("content after the JSON document, at byte %d of %d", d.scan.pos, len(body))
 	}
-	if _, err := d.json.Token(); err != nil { // the closing brace
-		return fmt.Errorf("decode: %w", unexpectedEnd(err))
-	}
-	if len(d.rest()) > 0 {
-		return fmt.Errorf("content after the JSON document, at byte %d of %d", d.json.InputOffset(), len(d.body))
-	}
-	if d.node == nil {
+	if !d.hasNode {
 		return errors.New(`no "node" object: this is not the Summary API`)
 	}
 	return nil
 }
 
-// field reads one name and value of the outermost object. Names match like
-// everywhere in encoding/json, whatever their case.
-func (d *decoder) field() error {
-	token, err := d.json.Token()
-	if err != nil {
-		return unexpectedEnd(err)
-	}
-	name, _ := token.(string)
-	switch next := d.valueStart(); {
-	case strings.EqualFold(name, "node") && next == '{':
-		return d.readNode()
-	case strings.EqualFold(name, "pods") && next == '[':
-		return d.readPods()
-	case strings.EqualFold(name, "pods") && next != 'n':
-		d.notes.add(place{whole: true}, "pods is no list")
-	}
-	return unexpectedEnd(d.json.Decode(&ignored{}))
-}
-
-func (d *decoder) readNode() error {
-	var node nodeStats
-	if err := d.value(&node, func() place { return place{} }); err != nil {
-		return err
-	}
-	sample := node.sample(&d.notes)
-	d.node = &sample
-	return nil
-}
-
-func (d *decoder) readPods() error {
-	if _, err := d.json.Token(); err != nil { // the opening bracket
-		return unexpectedEnd(err)
-	}
-	for d.json.More() {
-		d.parsed.reset()
-		err := d.value(&d.parsed, func() place {
-			return place{namespace: d.parsed.Ref.Namespace, pod: d.parsed.Ref.Name, whole: d.parsed.Ref.Name == ""}
-		})
-		if err != nil {
-			return err
+// object reads an object into e.
+func (d *decoder) object(of *field, e *entity) {
+	guess := 0
+	for more := d.scan.begin('{'); more; more = d.scan.next('}') {
+		var f *field
+		name, plain := d.scan.name()
+		if f, guess = of.find(name, plain, guess); f == nil {
+			d.scan.skip()
+			continue
 		}
-		if entry, ok := d.parsed.entry(&d.notes); ok {
-			d.pods = append(d.pods, entry)
+		d.value(f, e)
+	}
+}
+
+// value reads the value of a field.
+func (d *decoder) value(f *field, e *entity) {
+	switch c := d.scan.peek(); {
+	case c == 'n':
+		d.scan.skip()
+		if !f.fixed {
+			d.forget(f, e)
+		}
+	case f.kind == aNumber:
+		d.number(f, e)
+	case f.kind == aTime:
+		d.time(f, e)
+	case f.kind == aText && c == '"':
+		e.texts[f.slot] = d.scan.text()
+	case f.kind == anObject && c == '{':
+		d.object(f, e)
+	case f.kind == theNode && c == '{':
+		d.readNode()
+	case f.kind == podList && c == '[':
+		d.readPods()
+	case f.kind == containerList && c == '[':
+		d.readContainers()
+	case f.kind == interfaceList && c == '[':
+		d.readInterfaces(e)
+	default:
+		d.otherType(f.path)
+		d.scan.skip()
+		if e == nil {
+			d.tell(place{whole: true})
 		}
 	}
-	_, err := d.json.Token() // the closing bracket
-	return unexpectedEnd(err)
 }
 
-// value reads the next value into v. If some field in it has another JSON
-// type, encoding/json reads on without it and names the first such field at
-// the end: one field lost, not the document.
-func (d *decoder) value(v any, where func() place) error {
-	err := d.json.Decode(v)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		// Embedded types show in encoding/json's paths, but not in the document.
-		field := strings.NewReplacer("interfaceStats.", "", "stats.", "").Replace(wrong.Field)
-		d.notes.add(where(), "%s is a JSON %s", clean(cmp.Or(field, "entry")), wrong.Value)
-		return nil
+// forget makes a field absent that may have had a value before.
+func (d *decoder) forget(f *field, e *entity) {
+	switch f.kind {
+	case aNumber:
+		e.unset(model.Metric(f.slot))
+	case aTime:
+		e.times[f.slot] = instant{}
+	case aText: // null is no name
+	case anObject:
+		for _, member := range f.fields {
+			d.forget(member, e)
+		}
+	case podList:
+		d.pods, d.morePods = d.pods[:0], 0
+	case containerList:
+		d.containers, d.moreContainers = d.containers[:0], 0
+	case interfaceList:
+		e.rx, e.tx = sum{}, sum{}
 	}
-	return unexpectedEnd(err)
 }
 
-// rest is what was not read yet, without leading white space.
-func (d *decoder) rest() []byte {
-	return bytes.TrimLeft(d.body[d.json.InputOffset():], " \t\r\n")
-}
-
-// valueStart returns the first byte after a name and its colon, 0 at the end.
-// It only looks: whether that is JSON at all is the decoder's to say.
-func (d *decoder) valueStart() byte {
-	next := bytes.TrimLeft(bytes.TrimPrefix(d.rest(), []byte{':'}), " \t\r\n")
-	if len(next) == 0 {
-		return 0
+// number reads a metric.
+func (d *decoder) number(f *field, e *entity) {
+	metric := model.Metric(f.slot)
+	e.unset(metric)
+	v, ok := uint64(0), false
+	if c := d.scan.peek(); isDigit(c) || c == '-' {
+		v, ok = d.scan.number()
+	} else {
+		d.scan.skip()
 	}
-	return next[0]
-}
-
-// unexpectedEnd tells a document that stops in its middle from one that ends.
-func unexpectedEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+	switch {
+	case !ok:
+		e.invalid |= 1 << metric
+		d.flaw("%s is no unsigned integer", f.path)
+	case v > f.limit:
+		e.invalid |= 1 << metric
+		d.flaw("%s is absurd: %d", f.path, v)
+	default:
+		e.sample.Set(metric, v)
 	}
-	return err
 }
 
-// ignored is a value that nobody looks at.
-type ignored struct{}
+// time reads a time.
+func (d *decoder) time(f *field, e *entity) {
+	var t instant
+	ok := d.scan.peek() == '"'
+	if ok {
+		t, ok = d.parseTime(d.scan.text())
+	} else {
+		d.scan.skip()
+	}
+	e.times[f.slot] = t
+	if !ok {
+		d.flaw("%s is no time", f.path)
+	}
+}
 
-func (*ignored) UnmarshalJSON([]byte) error { return nil }
+// parseTime takes what metav1.Time takes (RFC 3339), from 1970 on. The
+// kubelet's "no time" is null or the year 1.
+func (d *decoder) parseTime(text []byte) (t instant, ok bool) {
+	if d.lastTime.known && bytes.Equal(text, d.lastText) {
+		return d.lastTime, true
+	}
+	parsed, err := time.Parse(time.RFC3339, string(text))
+	switch {
+	case err != nil:
+		return instant{}, false
+	case parsed.IsZero():
+		return instant{}, true
+	case parsed.Unix() < 0:
+		return instant{}, false
+	}
+	d.lastText, d.lastTime = text, instant{seconds: parsed.Unix(), known: true}
+	return d.lastTime, true
+}
+
+// element reads one entry of a list as a new entity. It is not ok if the
+// entry is no object; null is an empty one, as in Go.
+func (d *decoder) element(of *field, list string, e *entity) (ok bool) {
+	*e = entity{}
+	switch d.scan.peek() {
+	case '{':
+		d.object(of, e)
+	case 'n':
+		d.scan.skip()
+	default:
+		d.otherType(list + "[]")
+		d.scan.skip()
+		return false
+	}
+	return d.scan.err == nil
+}
+
+func (d *decoder) readNode() {
+	// Not emptied: a second node would be the same object.
+	d.object(nodeFields, &d.node)
+	d.hasNode = true
+	d.nodeSample = d.sample(&d.node)
+	d.tell(place{})
+}
+
+func (d *decoder) readPods() {
+	d.pods, d.morePods = d.pods[:0], 0
+	for more := d.scan.begin('['); more; more = d.scan.next(']') {
+		d.containers, d.moreContainers = d.containers[:0], 0
+		where := place{whole: true}
+		if d.element(podFields, "pods", &d.pod) {
+			d.addPod()
+			where.namespace, where.pod = d.pod.texts[namespaceText], d.pod.texts[nameText]
+			where.whole = len(where.namespace) == 0 && len(where.pod) == 0
+		}
+		d.tell(where)
+		if len(d.pods) == 2*maxPods {
+			d.settlePods()
+		}
+	}
+}
+
+func (d *decoder) readContainers() {
+	d.containers, d.moreContainers = d.containers[:0], 0
+	for more := d.scan.begin('['); more; more = d.scan.next(']') {
+		before := len(d.flaws)
+		if d.element(containerFields, "containers", &d.container) {
+			d.addContainer(d.flaws[before:])
+		}
+	}
+}
+
+// readInterfaces adds up what the interfaces have, but for the loopback.
+func (d *decoder) readInterfaces(e *entity) {
+	e.rx, e.tx = sum{}, sum{}
+	// Of interest is only whether there is a sum, and that only if there is
+	// no default interface.
+	d.mute = true
+	for more := d.scan.begin('['); more; more = d.scan.next(']') {
+		switch ok := d.element(interfaceFields, "", &d.nic); {
+		case !ok:
+			e.rx.invalid, e.tx.invalid = true, true
+		case string(d.nic.texts[nameText]) != "lo":
+			e.rx.add(&d.nic, model.NetworkRx)
+			e.tx.add(&d.nic, model.NetworkTx)
+		}
+	}
+	d.mute = false
+}

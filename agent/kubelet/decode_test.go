@@ -1,7 +1,6 @@
 package kubelet
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -132,42 +131,4 @@ func TestDecodeLimits(t *testing.T) {
 			}
 		})
 	}
-}
-
-// BenchmarkDecode decodes a full answer of a node with 110 pods, the most
-// that Kubernetes plans for.
-func BenchmarkDecode(b *testing.B) {
-	body := scaled(b, recordedFull(b)[0], 110)
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if scrape, _, err := Decode(body); err != nil || len(scrape.Groups) != 111 {
-			b.Fatal(len(scrape.Groups), err)
-		}
-	}
-}
-
-// scaled repeats the pods of a document, under other names, until there are n.
-func scaled(t testing.TB, body []byte, n int) []byte {
-	t.Helper()
-	var document map[string]any
-	if err := json.Unmarshal(body, &document); err != nil {
-		t.Fatal(err)
-	}
-	recorded := document["pods"].([]any)
-	pods := make([]json.RawMessage, n)
-	for i := range pods {
-		pod := recorded[i%len(recorded)].(map[string]any)
-		ref := pod["podRef"].(map[string]any)
-		if round := i / len(recorded); round > 0 {
-			ref["name"] = fmt.Sprintf("%s-%d", ref["name"], round)
-		}
-		pods[i], _ = json.Marshal(pod)
-	}
-	document["pods"] = pods
-	body, err := json.Marshal(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return body
 }

@@ -3,6 +3,7 @@ package kubelet
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -24,78 +25,116 @@ const wholeDocument = `{"node":{"nodeName":"n","startTime":"2026-11-21T02:50:17Z
  {"podRef":{"name":"p","namespace":"s","uid":"u"},"startTime":"2026-11-21T03:13:33Z","containers":null,"cpu":null},
  {"podRef":{"name":"\u0000","namespace":"s","uid":"u"},"containers":[]}]}`
 
-// FuzzDecode: Decode never panics, accepts nothing that is not JSON, and
-// whatever Kubernetes' own types can read, it reads to the same values.
+// FuzzDecode: Decode never panics, refuses what is not JSON and nothing that
+// is, and whatever Kubernetes' own types can read, it reads to the same values.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(wholeDocument))
 	f.Add([]byte(`{"node":{},"pods":null}`))
 	f.Add([]byte(`{"node":{"cpu":{"usageNanoCores":"1"},"memory":[]},"pods":[1,"",null,{}]}`))
 	f.Add([]byte(`{"Node":{"CPU":{"Time":"2026-11-21T3:14:44Z"}},"PODS":{}}`))
+	f.Add([]byte(`{"node":{"cpu":{"usageNanoCores":1,"psi":{"full":{"total":2}}},"cpu":{"psi":{"full":null},"usageNanoCores":3}},"node":{"memory":{"rssBytes":4},"\u004eode":{},"memory":null}}`))
+	f.Add([]byte("{\"node\":{},\"pods\":[{\"\u017ftarttime\":null,\"podRef\":{\"name\":\"\xff\\ud83d\\ude00\\ud83d\",\"namespace\":\"a\\/b\",\"uid\":\"\\b\"}}]}"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		scrape, skipped, err := Decode(body)
 		got := flatten(t, scrape)
 		if len(skipped) > maxNotes {
 			t.Errorf("%d notes", len(skipped))
 		}
-		if err == nil && !json.Valid(body) {
-			t.Fatal("accepted what is not JSON")
+		nodes, mixed := survey(body)
+		switch valid := json.Valid(body) && nodes && bytes.Count(body, []byte{','}) <= maxValues; {
+		case valid && err != nil:
+			t.Fatalf("refused a summary: %v", err)
+		case !valid && err == nil:
+			t.Fatal("accepted what is no summary")
 		}
 		want, judgeErr := judge(body)
-		if judgeErr != nil || !hasNode(body) || repeatsName(body) || len(want) > maxContainers {
+		if judgeErr != nil || !nodes || mixed || len(want) > maxContainers {
 			return
-		}
-		if err != nil {
-			t.Fatalf("refused what Kubernetes' types can read: %v", err)
 		}
 		compare(t, got, want, true)
 	})
 }
 
-// hasNode tells whether the document has a "node" object. Kubernetes' types
-// can't.
-func hasNode(body []byte) bool {
-	var document map[string]json.RawMessage
-	if json.Unmarshal(body, &document) != nil {
-		return false
+// survey tells whether the document has a "node" object, which Kubernetes'
+// types can't, and whether a list in it comes twice, also as part of objects
+// that come twice: encoding/json then reads the second over the first.
+func survey(body []byte) (node, mixed bool) {
+	if !json.Valid(body) {
+		return false, false
 	}
-	for name, value := range document {
-		if strings.EqualFold(name, "node") && bytes.HasPrefix(value, []byte{'{'}) {
-			return true
-		}
-	}
-	return false
-}
-
-// repeatsName tells whether an object has the same name twice: JSON leaves
-// open what that means, and encoding/json's answer depends on the types.
-func repeatsName(body []byte) bool {
 	decoder := json.NewDecoder(bytes.NewReader(body))
-	var walk func() bool
-	walk = func() bool {
+	depth := 0
+	var value func(name string) (list bool)
+	value = func(name string) (list bool) {
 		token, err := decoder.Token()
 		if err != nil || token != json.Delim('{') && token != json.Delim('[') {
 			return false
 		}
+		node = node || depth == 1 && strings.EqualFold(name, "node") && token == json.Delim('{')
+		list = token == json.Delim('[')
+		depth++
+		defer func() { depth-- }()
 		var names []string
+		var lists []bool
 		for decoder.More() {
+			member := ""
 			if token == json.Delim('{') {
-				name, err := decoder.Token()
-				if err != nil {
-					return false
-				}
-				for _, before := range names {
-					if strings.EqualFold(before, name.(string)) {
-						return true
-					}
-				}
-				names = append(names, name.(string))
+				token, _ := decoder.Token()
+				member = token.(string)
 			}
-			if walk() {
-				return true
+			inList := value(member)
+			for i, before := range names {
+				mixed = mixed || strings.EqualFold(before, member) && (inList || lists[i])
 			}
+			if token == json.Delim('{') {
+				names, lists = append(names, member), append(lists, inList)
+			}
+			list = list || inList
 		}
 		_, _ = decoder.Token()
-		return false
+		return list
 	}
-	return walk()
+	value("")
+	return node, mixed
+}
+
+// FuzzSyntax: whatever stands in a document, wherever it stands, Decode calls
+// it JSON if encoding/json does; and strings and numbers have the same values.
+func FuzzSyntax(f *testing.F) {
+	for _, seed := range []string{
+		`0`, `-0`, `-`, `01`, `1.`, `.1`, `1e`, `1E+0`, `1e400`, `18446744073709551615`, `18446744073709551616`, `99999999999999999999`, `0x10`, `+1`, `NaN`, `-Infinity`,
+		`true`, `tru`, `truex`, `null`, `nul`, `""`, `"`, `"\`, `"\"`, `"\u12`, `"\ud83d\ude00"`, `"\ud83dx"`, `"\x"`, "\"\x1f\"", "\"\x7f\xff\"",
+		`[]`, `[`, `[,]`, `[1,]`, `[1 2]`, `[[[[]]],{"a":[]}]`, `{}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{a:1}`, `{"a":1]`, "\xef\xbb\xbf1", "1\x00", `1},"x":{"a":1`,
+		strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth), strings.Repeat(`{"a":`, 9_999) + "1" + strings.Repeat("}", 9_999),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, part []byte) {
+		for _, frame := range [...]string{
+			`{"node":{},"unknown":%}`, `{"node":{},%}`, `{"node":{},"pods":[%]}`, `{"node":{"cpu":%}}`, `{"node":{"cpu":{"usageNanoCores":%}}}`,
+			`{"node":{"startTime":%}}`, `{"node":{},"pods":[{"podRef":{"name":%}}]}`, `{"node":{"unknown":[{},%]}} `,
+		} {
+			body := bytes.Replace([]byte(frame), []byte{'%'}, part, 1)
+			if bytes.Count(body, []byte{','}) > maxValues {
+				return
+			}
+			_, _, err := Decode(body)
+			if valid := json.Valid(body); valid != (err == nil) {
+				t.Errorf("%.100q: valid JSON %v, Decode %v", body, valid, err)
+			}
+		}
+		var text string
+		if part = bytes.Trim(part, " \t\r\n"); bytes.HasPrefix(part, []byte{'"'}) && json.Unmarshal(part, &text) == nil {
+			if got := (&scanner{data: part}).text(); string(got) != text {
+				t.Errorf("text %q, want %q", got, text)
+			}
+		}
+		var number json.Number
+		if json.Unmarshal(part, &number) == nil && len(part) > 0 && (isDigit(part[0]) || part[0] == '-') {
+			want, err := strconv.ParseUint(number.String(), 10, 64)
+			if got, ok := (&scanner{data: part}).number(); ok != (err == nil) || ok && got != want {
+				t.Errorf("number %d (%v), want %d (%v)", got, ok, want, err)
+			}
+		}
+	})
 }

@@ -1,9 +1,9 @@
 package kubelet
 
 import (
+	"cmp"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
@@ -25,115 +25,122 @@ type podEntry struct {
 	start int64
 }
 
-// reset makes p ready for another document. encoding/json does not clear the
-// elements of a slice that it uses again.
-func (p *podStats) reset() {
-	containers, interfaces := p.Containers[:cap(p.Containers)], p.Network.Interfaces[:cap(p.Network.Interfaces)]
-	clear(containers)
-	clear(interfaces)
-	*p = podStats{Containers: containers[:0]}
-	p.Network.Interfaces = interfaces[:0]
+// addContainer keeps the container that was just read, with these flaws.
+func (d *decoder) addContainer(flaws []flaw) {
+	containerName := d.container.texts[nameText]
+	if wrong := nameFlaw(containerName); wrong != "" {
+		d.flaws = d.flaws[:len(d.flaws)-len(flaws)]
+		d.flaw("container skipped: name %s", wrong)
+		return
+	}
+	s := d.sample(&d.container)
+	s.Name = d.names.keep(containerName)
+	for i := range flaws {
+		flaws[i].container = s.Name
+	}
+	d.containers = append(d.containers, s)
+	if len(d.containers) == 2*maxContainers {
+		d.settleContainers()
+	}
 }
 
-// entry turns a pod into its group of samples; ok is false if the pod has no
-// usable name.
-func (p *podStats) entry(notes *notes) (e podEntry, ok bool) {
-	where := place{namespace: p.Ref.Namespace, pod: p.Ref.Name}
-	for _, part := range [...]struct{ what, name string }{
-		{"namespace", p.Ref.Namespace}, {"name", p.Ref.Name}, {"uid", p.Ref.UID},
-	} {
-		if flaw := nameFlaw(part.name); flaw != "" {
-			where.whole = p.Ref.Name == "" && p.Ref.Namespace == ""
-			notes.add(where, "pod skipped: podRef.%s %s", part.what, flaw)
-			return podEntry{}, false
+// settleContainers leaves of the pod's containers those that are kept. One
+// that has just restarted may be listed with the one it replaces: that is no
+// fault, and not noted.
+func (d *decoder) settleContainers() {
+	kept, more := settle(d.containers, maxContainers, func(a, b model.Sample) (int, int) {
+		return strings.Compare(a.Name, b.Name), cmp.Compare(b.Start, a.Start)
+	}, nil)
+	d.containers, d.moreContainers = kept, d.moreContainers+more
+}
+
+// addPod keeps the pod that was just read, unless it has no usable name.
+func (d *decoder) addPod() {
+	ref := &d.pod.texts
+	for i, what := range [numTexts]string{namespaceText: "namespace", nameText: "name", uidText: "uid"} {
+		if wrong := nameFlaw(ref[i]); wrong != "" {
+			d.flaw("pod skipped: podRef.%s %s", what, wrong)
+			return
 		}
 	}
-	e.group.Pod = model.PodRef{Namespace: p.Ref.Namespace, Name: p.Ref.Name, UID: p.Ref.UID}
-	e.start = p.StartTime.seconds
+	own := d.sample(&d.pod)
+	d.settleContainers()
+	if d.moreContainers > 0 {
+		d.flaw("%d containers beyond %d skipped", d.moreContainers, maxContainers)
+	}
 
-	own := p.sample(notes, where)
-	e.group.Samples = make([]model.Sample, 0, 1+len(p.Containers))
+	e := podEntry{start: own.Start}
+	e.group.Pod = model.PodRef{
+		Namespace: d.names.keep(ref[namespaceText]), Name: d.names.keep(ref[nameText]), UID: d.names.keep(ref[uidText]),
+	}
+	if d.containers = slices.DeleteFunc(d.containers, unmeasured); measured(&own) || len(d.containers) > 0 {
+		e.group.Samples = make([]model.Sample, 0, 1+len(d.containers))
+	}
 	if measured(&own) {
 		e.group.Samples = append(e.group.Samples, own)
 	}
-	e.group.Samples = p.appendContainers(e.group.Samples, notes, where)
-	return e, true
+	e.group.Samples = append(e.group.Samples, d.containers...)
+	d.pods = append(d.pods, e)
 }
 
-// appendContainers appends a sample of each container, by name.
-func (p *podStats) appendContainers(samples []model.Sample, notes *notes, where place) []model.Sample {
-	own := len(samples)
-	for i := range p.Containers {
-		c := &p.Containers[i]
-		if flaw := nameFlaw(c.Name); flaw != "" {
-			notes.add(where, "container skipped: name %s", flaw)
-			continue
-		}
-		where.container = c.Name
-		samples = append(samples, c.sample(notes, where))
-		where.container = ""
-	}
-	containers := samples[own:]
-	slices.SortStableFunc(containers, func(a, b model.Sample) int { return strings.Compare(a.Name, b.Name) })
-	// A container that has just restarted may be listed with the one it
-	// replaces. That is no fault, and not noted.
-	containers = newest(containers,
-		func(a, b *model.Sample) bool { return a.Name == b.Name },
-		func(s *model.Sample) int64 { return s.Start }, nil)
-	containers = slices.DeleteFunc(containers, func(s model.Sample) bool { return !measured(&s) })
-	if extra := len(containers) - maxContainers; extra > 0 {
-		notes.add(where, "%d containers beyond %d skipped", extra, maxContainers)
-		containers = containers[:maxContainers]
-	}
-	return samples[:own+len(containers)]
+// settlePods leaves of the document's pods those that are kept.
+func (d *decoder) settlePods() {
+	kept, more := settle(d.pods, maxPods, func(a, b podEntry) (int, int) {
+		return a.group.Pod.Compare(b.group.Pod), cmp.Compare(b.start, a.start)
+	}, func(e *podEntry) {
+		d.flaw("listed more than once: the entry with the latest startTime is kept")
+		d.tell(place{namespace: []byte(e.group.Pod.Namespace), pod: []byte(e.group.Pod.Name)})
+	})
+	d.pods, d.morePods = kept, d.morePods+more
 }
 
-// finish orders what was read. Duplicates and limits are settled on the
-// sorted pods: the document's order changes from answer to answer, and with
-// it which pods would be kept.
+// finish orders what was read.
 func (d *decoder) finish() model.Scrape {
-	slices.SortStableFunc(d.pods, func(a, b podEntry) int { return a.group.Pod.Compare(b.group.Pod) })
-	pods := newest(d.pods,
-		func(a, b *podEntry) bool { return a.group.Pod == b.group.Pod },
-		func(e *podEntry) int64 { return e.start },
-		func(e *podEntry) {
-			d.notes.add(place{namespace: e.group.Pod.Namespace, pod: e.group.Pod.Name},
-				"listed more than once: the entry with the latest startTime is kept")
-		})
-	pods = slices.DeleteFunc(pods, func(e podEntry) bool { return len(e.group.Samples) == 0 })
-	if extra := len(pods) - maxPods; extra > 0 {
-		d.notes.add(place{whole: true}, "%d pods beyond %d skipped", extra, maxPods)
-		pods = pods[:maxPods]
+	d.settlePods()
+	if d.morePods > 0 {
+		d.flaw("%d pods beyond %d skipped", d.morePods, maxPods)
+		d.tell(place{whole: true})
 	}
-
-	scrape := model.Scrape{Groups: make([]model.Group, 0, 1+len(pods))}
-	if measured(d.node) {
-		scrape.Groups = append(scrape.Groups, model.Group{Samples: []model.Sample{*d.node}})
+	scrape := model.Scrape{Groups: make([]model.Group, 0, 1+len(d.pods))}
+	if measured(&d.nodeSample) {
+		scrape.Groups = append(scrape.Groups, model.Group{Samples: []model.Sample{d.nodeSample}})
 	}
-	for i := range pods {
-		scrape.Groups = append(scrape.Groups, pods[i].group)
+	for i := range d.pods {
+		if group := &d.pods[i].group; len(group.Samples) > 0 {
+			scrape.Groups = append(scrape.Groups, *group)
+		}
 	}
 	return scrape
 }
 
-// newest keeps, in place, the latest started of each run of equal elements,
-// and the first of those that started together. An unknown start, 0, is
-// earlier than any other. onDuplicate, if any, hears of each one dropped.
-func newest[T any](sorted []T, equal func(a, b *T) bool, start func(*T) int64, onDuplicate func(*T)) []T {
-	kept := sorted[:0]
-	for i := range sorted {
-		if len(kept) == 0 || !equal(&kept[len(kept)-1], &sorted[i]) {
-			kept = append(kept, sorted[i])
-			continue
+// settle sorts entries in place, keeps the first of equal ones and the first
+// limit of these, and returns them and how many more there were. compare
+// orders by name and by what puts the entry to keep, the latest started,
+// before its equals: an unknown start, 0, comes last. onDuplicate, if any,
+// hears of each entry dropped for an equal.
+//
+// What is kept does not depend on the order of the entries, which changes
+// from answer to answer, nor on whether settle was called in between. So it
+// is called whenever there are twice as many as are kept, which bounds the
+// memory they take.
+func settle[T any](entries []T, limit int, compare func(a, b T) (name, start int), onDuplicate func(*T)) (kept []T, more int) {
+	slices.SortStableFunc(entries, func(a, b T) int { return cmp.Or(compare(a, b)) })
+	kept = entries[:0]
+	for i := range entries {
+		if len(kept) > 0 {
+			if name, _ := compare(kept[len(kept)-1], entries[i]); name == 0 {
+				if onDuplicate != nil {
+					onDuplicate(&entries[i])
+				}
+				continue
+			}
 		}
-		if onDuplicate != nil {
-			onDuplicate(&sorted[i])
-		}
-		if last := &kept[len(kept)-1]; start(&sorted[i]) > start(last) {
-			*last = sorted[i]
-		}
+		kept = append(kept, entries[i])
 	}
-	return kept
+	more = max(0, len(kept)-limit)
+	kept = kept[:len(kept)-more]
+	clear(entries[len(kept):]) // lets go of what they point to
+	return kept, more
 }
 
 // measured tells whether there is anything but a time in the sample.
@@ -141,17 +148,23 @@ func measured(s *model.Sample) bool {
 	return s.Present()&^(1<<model.Measured) != 0
 }
 
+func unmeasured(s model.Sample) bool { return !measured(&s) }
+
 // nameFlaw says what is wrong with a namespace, name or UID, or "". A slash
 // or a control character in one could pass for another entity in a key, a
 // path or a log.
-func nameFlaw(name string) string {
+func nameFlaw(name []byte) string {
 	switch {
-	case name == "":
+	case len(name) == 0:
 		return "is empty"
 	case len(name) > maxName:
 		return "is too long"
-	case strings.ContainsFunc(name, func(r rune) bool { return r == '/' || unicode.IsControl(r) }):
-		return "has a slash or a control character: " + clean(name)
+	}
+	for i, c := range name {
+		// Of the control characters U+0080 to U+009F begin with 0xc2 in UTF-8.
+		if c == '/' || c < ' ' || c == 0x7f || c == 0xc2 && name[i+1] < 0xa0 {
+			return "has a slash or a control character: " + clean(name)
+		}
 	}
 	return ""
 }

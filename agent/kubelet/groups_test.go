@@ -2,9 +2,12 @@ package kubelet
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 // TestDecodeGroups is about which entities there are, in which order.
@@ -71,8 +74,8 @@ func TestDecodeGroups(t *testing.T) {
 				`pod ""/a: pod skipped: podRef.namespace is empty`, `pod a/"": pod skipped: podRef.name is empty`, `pod a/a: pod skipped: podRef.uid is empty`,
 				`pod a/b/a: pod skipped: podRef.namespace has a slash`, `pod a/` + strings.Repeat("x", 80) + `…: pod skipped: podRef.name is too long`,
 				`pod a/"a\x00b": pod skipped: podRef.name has a slash or a control character: "a\x00b"`, `pod a/a: pod skipped: podRef.uid has`,
-				`document: podRef.name is a JSON number`, `pod a/"": pod skipped: podRef.name is empty`,
-				`document: podRef is a JSON string`, `document: pod skipped`, `document: pod skipped`, `document: entry is a JSON string`, `document: pod skipped`,
+				`pod a/"": podRef.name is a JSON number`, `pod a/"": pod skipped: podRef.name is empty`,
+				`document: podRef is a JSON string`, `document: pod skipped`, `document: pod skipped`, `document: pods[] is a JSON string`,
 			},
 		},
 		"containers with names that cannot be": {
@@ -126,6 +129,53 @@ func TestDecodePodsNoList(t *testing.T) {
 			if err != nil || len(scrape.Groups) != 1 || len(skipped) != notes {
 				t.Errorf("%v, notes %q, error %v: the node must not be lost", scrape.Groups, skipped, err)
 			}
+		})
+	}
+}
+
+// TestDecodeKeepsNothing: the body is the caller's again, and so is its memory.
+func TestDecodeKeepsNothing(t *testing.T) {
+	body := []byte(wholeDocument)
+	before, skipped, err := Decode(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, wantNotes := flatten(t, before), strings.Join(skipped, "\n")
+	for i := range body {
+		body[i] = 'x'
+	}
+	compare(t, flatten(t, before), want, false)
+	if got := strings.Join(skipped, "\n"); got != wantNotes {
+		t.Errorf("notes were %q and are %q", wantNotes, got)
+	}
+	again, _, err := Decode([]byte(wholeDocument))
+	if err != nil || !reflect.DeepEqual(before, again) {
+		t.Errorf("the scrape has changed with the body: %v", before)
+	}
+}
+
+// TestDecodeRepeatedNames: of two members with one name the later counts; two
+// objects are one, and null takes back what there was.
+func TestDecodeRepeatedNames(t *testing.T) {
+	for name, test := range map[string]struct {
+		node string
+		want values
+	}{
+		"numbers":            {`"cpu":{"usageNanoCores":1,"usageNanoCores":2}`, values{model.CPU: 2}},
+		"null later":         {`"cpu":{"usageNanoCores":1,"usageCoreNanoSeconds":3,"usageNanoCores":null}`, values{model.CPUTotal: 3}},
+		"objects":            {`"cpu":{"usageNanoCores":1},"cpu":{"usageCoreNanoSeconds":3}`, values{model.CPU: 1, model.CPUTotal: 3}},
+		"an object taken":    {`"cpu":{"usageNanoCores":1,"psi":{"full":{"total":4}}},"cpu":null,"memory":{"rssBytes":5}`, values{model.RSS: 5}},
+		"another case":       {`"CPU":{"usagenanocores":1},"cpu":{"usageNanoCores":2}`, values{model.CPU: 2}},
+		"escaped":            {`"cpu":{"usageNanoCores":1},"c\u0070u":{"usageNanoCores":2}`, values{model.CPU: 2}},
+		"with a Kelvin sign": {`"networ\u212a":{"rxBytes":6}`, values{model.NetworkRx: 6}},
+		"lists: the later":   {`"network":{"interfaces":[{"rxBytes":1},{"txBytes":1}],"interfaces":[{"rxBytes":2}]}`, values{model.NetworkRx: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scrape, skipped, err := Decode([]byte(`{"node":{` + test.node + `},"node":{}}`))
+			if err != nil || len(skipped) > 0 {
+				t.Fatalf("notes %q, error %v", skipped, err)
+			}
+			checkOnly(t, scrape, model.PodRef{}, "", 0, test.want)
 		})
 	}
 }

@@ -123,6 +123,8 @@ func (c *cleaner) judge(e entity, v *model.Sample) (m measurement, ok bool) {
 	switch {
 	case known && before.at == m.at:
 		m.doubted = before.doubted // the same measurement again
+	case known && total >= before.total && m.at < before.at:
+		m.doubted = total > before.total // the clock was set back: no telling how much
 	case known && total >= before.total:
 		m.doubted = used(total-before.total, m.at-before.at)
 	case !known && v.Start > 0 && m.at-v.Start < youngFor:

@@ -18,7 +18,6 @@ import (
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
 	"github.com/rollcall-metrics/rollcall/agent/ring"
 	"github.com/rollcall-metrics/rollcall/agent/sampler"
-	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
@@ -143,22 +142,5 @@ func TestDebugPages(t *testing.T) {
 				t.Errorf("%q: %d %s", page, w.Code, w.Body)
 			}
 		}
-	}
-}
-
-func TestLocalAnswersForItsNodeOnly(t *testing.T) {
-	src := Local("node-1", &fakeRing{chunks: []string{"a"}})
-	a, err := src.Ask(t.Context(), apiv1.Question{Timeout: time.Second})
-	if err != nil || len(a.Nodes) != 1 || !a.Coverage.Complete() {
-		t.Errorf("answer %+v, %v", a, err)
-	}
-	var e *apiv1.Error
-	if _, err := src.Ask(t.Context(), apiv1.Question{Node: "node-2"}); !errors.As(err, &e) || e.Code != apiv1.NotFound {
-		t.Errorf("another node: %v", err)
-	}
-	// What can be read is answered, and what cannot is missing.
-	a, err = Local("node-1", &fakeRing{chunks: []string{"a"}, err: errors.New("bad disk")}).Ask(t.Context(), apiv1.Question{Timeout: time.Second})
-	if err != nil || len(a.Nodes[0].Chunks) != 1 || a.Coverage.Complete() || a.Coverage.Missing[0].Err != "bad disk" {
-		t.Errorf("broken ring: %+v, %v", a, err)
 	}
 }

@@ -10,6 +10,6 @@
 //	GET /api/v1/pod/{namespace}/{pod}/{container}
 //
 // An answer is put together entity by entity: the chunks of all nodes are held
-// as they came, coded, and decoded, merged and written one pod or node at a
-// time, so that JSON and points never exist all at once.
+// as they came, coded, or not even read, and read, decoded, merged and written
+// one pod or node at a time, so that JSON and points never exist all at once.
 package apiv1

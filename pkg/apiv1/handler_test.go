@@ -159,6 +159,9 @@ func TestGolden(t *testing.T) {
 			if got != string(want) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
+			if later := get(unread(t, c.source), c.path); later.Code != w.Code || later.Body.String() != w.Body.String() {
+				t.Errorf("with pods that are read later: %d\n%s", later.Code, later.Body)
+			}
 		})
 	}
 }

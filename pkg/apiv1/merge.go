@@ -30,13 +30,14 @@ func newMerger(p params, a *Answer) *merger {
 func (m *merger) nodes() iter.Seq2[string, *series] {
 	slices.SortFunc(m.answer.Nodes, func(a, b NodeAnswer) int { return cmp.Compare(a.Node, b.Node) })
 	return func(yield func(string, *series) bool) {
+		add := m.add
 		for _, n := range m.answer.Nodes {
 			m.begin()
 			own := m.series("")
 			for _, b := range n.Chunks {
 				c, err := parse(b, false)
 				if err == nil {
-					err = m.decode(c)
+					_, err = m.decode(c, add)
 				}
 				m.blame(n.Node, err)
 			}
@@ -57,10 +58,22 @@ func parse(b []byte, pods bool) (chunk.Chunk, error) {
 	return c, err
 }
 
-// A podPart is one chunk of a pod.
+// A podPart is one chunk of a pod, or what a node has of it and is yet to be
+// read. There are a million parts in an aggregator's long answer: they are small.
 type podPart struct {
-	chunk chunk.Chunk
-	node  string
+	node  *NodeAnswer
+	chunk chunk.Chunk // only its Pod, if later is given
+	later iter.Seq2[[]byte, error]
+}
+
+// later makes a part of what is to be read.
+func later(n *NodeAnswer, p *PodChunks) podPart {
+	ref := model.PodRef{Namespace: p.Namespace, Name: p.Name}
+	return podPart{node: n, chunk: chunk.Chunk{Header: chunk.Header{Pod: ref}}, later: p.Chunks}
+}
+
+func (p *podPart) samePod(ref model.PodRef) bool {
+	return p.chunk.Pod.Namespace == ref.Namespace && p.chunk.Pod.Name == ref.Name
 }
 
 // A pod is a pod's series: its own and its containers'.
@@ -70,16 +83,22 @@ type pod struct {
 	containers      []*series // by name
 }
 
-// parts lists the chunks of all pods that keep lets through, by namespace and
-// name; chunks of one pod in the order in which they came.
+// parts lists what there is of all pods that keep lets through, by namespace
+// and name; parts of one pod in the order in which they came.
 func (m *merger) parts(keep func(model.PodRef) bool) []podPart {
 	var parts []podPart
-	for _, n := range m.answer.Nodes {
+	for i := range m.answer.Nodes {
+		n := &m.answer.Nodes[i]
 		for _, b := range n.Chunks {
 			c, err := parse(b, true)
 			m.blame(n.Node, err)
 			if err == nil && keep(c.Pod) {
-				parts = append(parts, podPart{c, n.Node})
+				parts = append(parts, podPart{node: n, chunk: c})
+			}
+		}
+		for j := range n.Pods {
+			if p := later(n, &n.Pods[j]); keep(p.chunk.Pod) {
+				parts = append(parts, p)
 			}
 		}
 	}
@@ -90,15 +109,17 @@ func (m *merger) parts(keep func(model.PodRef) bool) []podPart {
 }
 
 // pods yields the pods of the parts that have points, each valid until the
-// next step. container, if not empty, is the only one to keep.
+// next step. container, if not empty, is the only one to keep. A pod has been
+// read to its end when it is yielded: a slow client keeps nothing open.
 func (m *merger) pods(parts []podPart, container string) iter.Seq[*pod] {
 	return func(yield func(*pod) bool) {
 		var p pod
+		add := m.add
 		for len(parts) > 0 {
 			ref := parts[0].chunk.Pod
 			m.begin()
-			for len(parts) > 0 && parts[0].chunk.Pod.Namespace == ref.Namespace && parts[0].chunk.Pod.Name == ref.Name {
-				m.blame(parts[0].node, m.decode(parts[0].chunk))
+			for len(parts) > 0 && parts[0].samePod(ref) {
+				m.read(&parts[0], add)
 				parts = parts[1:]
 			}
 			p = pod{namespace: ref.Namespace, name: ref.Name, own: m.series(""), containers: p.containers[:0]}
@@ -145,18 +166,57 @@ func (m *merger) series(name string) *series {
 	return s
 }
 
-// decode adds the chunk's rows that lie in the window to their series.
-func (m *merger) decode(c chunk.Chunk) error {
+// add adds a row that lies in the window to its series.
+func (m *merger) add(row *chunk.Row) bool {
+	// Also without points in the window a name is known.
+	s := m.series(row.Name)
+	if row.Slot >= m.from && row.Slot <= m.to {
+		s.add(row.Slot, row.Start, &row.Values, m.metrics)
+	}
+	return true
+}
+
+// ignore takes rows of which only matters that they can be read.
+func ignore(*chunk.Row) bool { return true }
+
+// decode gives the chunk's rows to take, as long as it returns true, and tells
+// whether it did to the end.
+func (m *merger) decode(c chunk.Chunk, take func(*chunk.Row) bool) (bool, error) {
 	m.decoder.Reset(c)
 	for m.decoder.Next() {
-		row := m.decoder.Row()
-		// Also without points in the window a name is known.
-		s := m.series(row.Name)
-		if row.Slot >= m.from && row.Slot <= m.to {
-			s.add(row.Slot, row.Start, &row.Values, m.metrics)
+		if !take(m.decoder.Row()) {
+			return false, nil
 		}
 	}
-	return m.decoder.Err()
+	return true, m.decoder.Err()
+}
+
+// read decodes all chunks of a part, as decode does, and blames its node for
+// what cannot be read.
+func (m *merger) read(p *podPart, take func(*chunk.Row) bool) bool {
+	if p.later == nil {
+		more, err := m.decode(p.chunk, take)
+		m.blame(p.node.Node, err)
+		return more
+	}
+	more := true
+	for b, err := range p.later {
+		var c chunk.Chunk
+		if err == nil {
+			c, err = parse(b, true)
+		}
+		if err == nil && !p.samePod(c.Pod) {
+			err = errors.New("chunk of another pod than was to be read")
+		}
+		if err == nil {
+			more, err = m.decode(c, take)
+		}
+		m.blame(p.node.Node, err)
+		if !more {
+			break
+		}
+	}
+	return more
 }
 
 // blame makes a node whose answer cannot be read a missing one.
@@ -166,31 +226,27 @@ func (m *merger) blame(node string, err error) {
 	}
 }
 
-// check reads all chunks without keeping anything, so that what is unreadable
+// check reads everything without keeping anything, so that what is unreadable
 // counts as missing before the answer's status is decided.
 func (m *merger) check(pods bool) {
-	for _, n := range m.answer.Nodes {
+	for i := range m.answer.Nodes {
+		n := &m.answer.Nodes[i]
 		for _, b := range n.Chunks {
 			c, err := parse(b, pods)
 			if err == nil {
-				for m.decoder.Reset(c); m.decoder.Next(); {
-				}
-				err = m.decoder.Err()
+				_, err = m.decode(c, ignore)
 			}
 			m.blame(n.Node, err)
+		}
+		for j := range n.Pods {
+			p := later(n, &n.Pods[j])
+			m.read(&p, ignore)
 		}
 	}
 }
 
 // knowsContainer tells whether any of the parts has a container of that name.
 func (m *merger) knowsContainer(parts []podPart, name string) bool {
-	for _, p := range parts {
-		for m.decoder.Reset(p.chunk); m.decoder.Next(); {
-			if m.decoder.Row().Name == name {
-				return true
-			}
-		}
-		m.blame(p.node, m.decoder.Err())
-	}
-	return false
+	other := func(row *chunk.Row) bool { return row.Name != name }
+	return slices.ContainsFunc(parts, func(p podPart) bool { return !m.read(&p, other) })
 }

@@ -1,8 +1,8 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/agent/ring"
@@ -12,58 +12,55 @@ import (
 
 // Pages are where the debug pages get what they show.
 type Pages struct {
-	Summary func() sampler.Status
-	Ring    func() ring.Status
-	// Roster and Config are shown as JSON. Config must hold no secrets.
+	// Node is the node's name, Resolution the distance of slots. Without them
+	// the pages cannot tell which member this is, and that sampling has ended.
+	Node       string
+	Resolution time.Duration
+	Summary    func() sampler.Status
+	Ring       func() ring.Status
+	// Roster is shown in full if it returns a [Roster].
 	Roster func() any
+	// Config is shown as it is, and must hold no secrets.
 	Config any
 }
 
 // Debug returns the handler of /debug/.
 func Debug(p Pages) http.Handler {
 	mux := http.NewServeMux()
-	obs.HandlePages(mux, map[string]func() any{
-		"summary": func() any { return summary(p.Summary()) },
-		"ring":    func() any { return p.Ring() },
-		"roster":  p.Roster,
-		"config":  func() any { return p.Config },
+	obs.HandlePages(mux, strings.TrimSpace("rollcall-agent "+p.Node), []obs.Page{
+		{Name: "summary", Title: "What the kubelet answers", Data: p.summary},
+		{Name: "ring", Title: "The history that is kept", Data: p.ring},
+		{Name: "roster", Title: "Who else is here", Data: p.roster},
+		{Name: "config", Title: "The flags in force", Data: p.config},
 	})
 	obs.HandlePprof(mux)
 	return mux
 }
 
-// summaryPage is /debug/summary: the kubelet's last answer.
-type summaryPage struct {
-	Slot     int64     `json:"slot"`
-	Form     string    `json:"form"`
-	Status   int       `json:"status"`
-	Error    string    `json:"error,omitempty"`
-	Failures int       `json:"failures"`
-	Since    time.Time `json:"since,omitzero"`
-	At       time.Time `json:"at,omitzero"`
-	AgeMs    int64     `json:"ageMs"`
-	TookMs   int64     `json:"tookMs"`
-	Bytes    int       `json:"bytes"`
-	Skipped  []string  `json:"skipped,omitempty"`
-	// Body is the answer: the JSON itself, or a string if it is none.
-	Body any `json:"body"`
+// since is how long something has lasted, within a sentence.
+func since(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return " since " + t.UTC().Format(time.RFC3339)
 }
 
-func summary(s sampler.Status) summaryPage {
-	p := summaryPage{
-		Slot: s.Slot, Form: s.Answer.Form.String(), Status: s.Answer.Status,
-		Failures: s.Failures, Since: s.Since, At: s.Answer.At,
-		TookMs: s.Answer.Took.Milliseconds(), Bytes: len(s.Answer.Body), Skipped: s.Answer.Skipped,
-		Body: string(s.Answer.Body),
+// oneLine joins the lines of joined errors.
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
+
+// sentence is an error's text as the end of a sentence.
+func sentence(text string) string {
+	text = oneLine(text)
+	if strings.HasSuffix(text, "?") || strings.HasSuffix(text, ".") {
+		return text
 	}
-	if !s.Answer.At.IsZero() {
-		p.AgeMs = time.Since(s.Answer.At).Milliseconds()
+	return text + "."
+}
+
+// orNone is a value that may be empty.
+func orNone(text string) obs.Value {
+	if text == "" {
+		text = "none"
 	}
-	if s.Err != nil {
-		p.Error = s.Err.Error()
-	}
-	if json.Valid(s.Answer.Body) {
-		p.Body = json.RawMessage(s.Answer.Body)
-	}
-	return p
+	return obs.Text(text)
 }

@@ -136,6 +136,7 @@ func (a *Agent) servers() []obs.Server {
 
 func (a *Agent) debug() http.Handler {
 	return api.Debug(api.Pages{
+		Node: a.cfg.Node, Resolution: a.cfg.Resolution,
 		Summary: a.sampler.Status,
 		Ring:    a.ring.Status,
 		Roster:  func() any { return a.roster.Load().Snapshot() },

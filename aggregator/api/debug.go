@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
@@ -31,10 +32,10 @@ type Pages struct {
 // Debug returns the handler of /debug/.
 func Debug(p Pages) http.Handler {
 	mux := http.NewServeMux()
-	obs.HandlePages(mux, map[string]func() any{
-		"roster": func() any { return compare(p.Expected.Nodes(), p.Roster()) },
-		"fanout": p.Fanout,
-		"config": func() any { return p.Config },
+	obs.HandlePages(mux, "rollcall-aggregator", []obs.Page{
+		{Name: "roster", Title: "Who should be here, and who is", Data: func() any { return compare(p.Expected.Nodes(), p.Roster()) }},
+		{Name: "fanout", Title: "How questions to nodes went", Data: p.Fanout},
+		{Name: "config", Title: "The flags in force", Data: func() any { return p.Config }},
 	})
 	obs.HandlePprof(mux)
 	mux.HandleFunc("GET /debug/nodes/{node}/{page...}", p.node)
@@ -69,17 +70,25 @@ func compare(expected []string, s *roster.Snapshot) rosterPage {
 	return p
 }
 
-// node passes on a debug page of a node's agent.
+// node passes on a debug page of a node's agent, in the form that the reader
+// prefers. Whatever the node says, it may not act in the reader's browser.
 func (p *Pages) node(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), nodePageTimeout)
 	defer cancel()
-	resp, err := p.Node(ctx, r.PathValue("node"), r.PathValue("page"), r.URL.RawQuery)
+	query := r.URL.RawQuery
+	if !r.URL.Query().Has("format") && obs.PrefersHTML(r) {
+		query = strings.TrimPrefix(query+"&format=html", "&")
+	}
+	w.Header().Set("Vary", "Accept")
+	resp, err := p.Node(ctx, r.PathValue("node"), r.PathValue("page"), query)
 	if err != nil {
 		http.Error(w, string(agents.Outcome(err))+": "+err.Error(), http.StatusBadGateway)
 		return
 	}
 	defer resp.Body.Close()
 	w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Security-Policy", obs.PagesPolicy())
 	w.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(w, resp.Body) // broken when either side goes away
 }

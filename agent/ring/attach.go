@@ -3,6 +3,7 @@ package ring
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -228,30 +229,25 @@ func (r *Ring) takeOver(held list) {
 		}
 		waiting := r.waiting[:0:0]
 		for _, b := range r.waiting {
-			if !stored[b.seq] {
+			if !slices.ContainsFunc(append(b.earlier, b.seq), func(seq uint64) bool { return stored[seq] }) {
 				waiting = append(waiting, b)
 			}
 		}
 		r.waiting = waiting
 		for _, b := range r.inMemory() {
-			if open != nil && b.seq == open.seq {
+			if open != nil && slices.Contains(append(b.earlier, b.seq), open.seq) {
 				open = nil
 			}
 		}
 	}
 	r.seqKnown = true
 	r.stored = held.blocks
-	if n := len(held.blocks); n > 0 {
-		r.nextSeq = max(r.nextSeq, held.blocks[n-1].Seq+1)
-	}
-	if open != nil {
-		r.nextSeq = max(r.nextSeq, open.seq+1)
-		if held.lost != nil {
-			// Records that do not follow would stay between those to come: as a
-			// new block, the next record holds all of it.
-			open.seq = r.takeSeq()
-			open.markUnstored()
-		}
+	r.nextSeq = max(r.nextSeq, held.nextSeq)
+	if open != nil && held.lost != nil {
+		// Records that do not follow would stay between those to come: as a
+		// new block, the next record holds all of it.
+		open.seq = r.takeSeq()
+		open.markUnstored()
 	}
 	r.renumber()
 	if open != nil {
@@ -267,6 +263,7 @@ func (r *Ring) takeOver(held list) {
 // numbers after all that the store knows.
 func (r *Ring) renumber() {
 	for _, b := range r.inMemory() {
+		b.earlier = append(b.earlier, b.seq)
 		b.seq = r.takeSeq()
 		b.markUnstored()
 	}

@@ -13,7 +13,8 @@ import (
 // that could not be written yet.
 type block struct {
 	seq        uint64
-	start      int64 // Unix seconds
+	earlier    []uint64 // numbers that it had: parts of it may be stored under them
+	start      int64    // Unix seconds
 	resolution time.Duration
 	groups     []*group
 	index      map[model.PodRef]int
@@ -70,19 +71,34 @@ func (b *block) takes(slot int64, resolution time.Duration) bool {
 // with a sample.
 func (b *block) first() int64 { return b.slot(slices.Index(b.taken, true)) }
 
-// append adds one slot's samples. A group that its chunk refuses is left out;
-// the errors say which and why.
+// append adds one slot's samples. A group that its chunk refuses, or whose name
+// no record could hold, is left out; the errors say which and why.
 func (b *block) append(slot int64, s *model.Scrape) (refused []error) {
 	i, _ := b.slotIndex(slot)
 	for j := range s.Groups {
 		g := &s.Groups[j]
-		if err := b.group(g.Pod).Append(slot, g.Samples); err != nil {
+		if err := b.appendGroup(slot, g); err != nil {
 			refused = append(refused, fmt.Errorf("pod %s/%s: %w", g.Pod.Namespace, g.Pod.Name, err))
 		}
 	}
 	b.taken[i], b.last = true, i
 	delete(b.missed, i)
 	return refused
+}
+
+func (b *block) appendGroup(slot int64, g *model.Group) error {
+	for _, name := range []string{g.Pod.Namespace, g.Pod.Name, g.Pod.UID} {
+		if len(name) > maxName {
+			return fmt.Errorf("name of %d bytes", len(name))
+		}
+	}
+	n := len(b.groups)
+	err := b.group(g.Pod).Append(slot, g.Samples)
+	if err != nil && len(b.groups) > n { // nothing is known of it
+		b.groups = b.groups[:n]
+		delete(b.index, g.Pod)
+	}
+	return err
 }
 
 // group returns the group of the pod, a new one if it has none.

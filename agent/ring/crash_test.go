@@ -113,7 +113,7 @@ func survives(c crash, cfg ring.Config, h *history, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	if seed%4 > 0 {
+	if n < 0 || seed%8 > 0 {
 		return r.Close()
 	}
 	// It goes on: over the end of a block, sometimes a restart.

@@ -53,6 +53,8 @@ var (
 type SetAside struct {
 	// Name is its directory's name in the ring's directory.
 	Name string `json:"name"`
+	// At is when it was set aside.
+	At time.Time `json:"at,omitzero"`
 	// Why says what was wrong with it.
 	Why string `json:"why"`
 	// Bytes is its size.
@@ -269,6 +271,8 @@ func (d *directory) aside() []SetAside {
 			continue
 		}
 		a := SetAside{Name: name, Why: strings.TrimSpace(d.read(d.fs.PathJoin(name, whyName)))}
+		when, _, _ := strings.Cut(name[len(asidePrefix):], "Z")
+		a.At, _ = time.Parse(asideTime, when+"Z") // else it stays unknown
 		files, _ := d.fs.List(d.join(name))
 		for _, f := range files {
 			if info, err := d.fs.Stat(d.fs.PathJoin(d.join(name), f)); err == nil {

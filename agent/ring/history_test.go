@@ -127,6 +127,33 @@ func (h *history) check(r *ring.Ring, q model.Query) error {
 	return nil
 }
 
+// checkSalvaged checks less: of the slots that were acknowledged all that are
+// within the retention are there, and nothing that was never written.
+func (h *history) checkSalvaged(r *ring.Ring, acked int) error {
+	kept := history{h.retention, h.writes[:acked:acked]}
+	for _, pods := range []bool{false, true} {
+		got, err := answer(r, everything(pods))
+		if err != nil {
+			return err
+		}
+		all := h.versions(everything(pods), len(h.writes))
+		for e, values := range got {
+			if !slices.ContainsFunc(all[e], func(v version) bool { return *v.values == values }) {
+				return fmt.Errorf("%v is answered as %v, which was never written", e, values)
+			}
+		}
+		for e := range kept.versions(everything(pods), min(kept.mustKeep(), acked)) {
+			if _, ok := got[e]; !ok {
+				return fmt.Errorf("%v is not answered", e)
+			}
+		}
+	}
+	if s := r.Status(); s.Lost > 0 {
+		return fmt.Errorf("%d chunks are lost", s.Lost)
+	}
+	return nil
+}
+
 // versions lists the samples that match among the last n writes.
 func (h *history) versions(q model.Query, n int) map[entity][]version {
 	want := map[entity][]version{}
@@ -283,6 +310,9 @@ func (h *history) checkStatus(r *ring.Ring) error {
 	if s.State != "disk" || s.Error != "" || s.Unstored != 0 || len(s.Waiting) != 0 || r.Err() != nil {
 		return fmt.Errorf("status %+v, Err %v", s, r.Err())
 	}
+	if len(s.SetAside) > 0 || s.Lost > 0 { // there is no damage in these tests
+		return fmt.Errorf("the store was taken for damaged: %+v, %d chunks lost", s.SetAside, s.Lost)
+	}
 	rest := h.writes[len(h.writes)-min(held(&s), len(h.writes)):]
 	oldest := false
 	for _, b := range infos(&s) {
@@ -335,6 +365,9 @@ func checkBlock(b *ring.BlockInfo, writes []write) error {
 
 // checkAll checks all that can be asked.
 func (h *history) checkAll(r *ring.Ring) error {
+	if err := h.checkStatus(r); err != nil {
+		return err
+	}
 	for _, pods := range []bool{false, true} {
 		if err := h.check(r, everything(pods)); err != nil {
 			return err
@@ -345,5 +378,5 @@ func (h *history) checkAll(r *ring.Ring) error {
 			return err
 		}
 	}
-	return h.checkStatus(r)
+	return nil
 }

@@ -134,7 +134,9 @@ func killOne(t *testing.T, dir string, acked, appends int, rng *rand.Rand) int {
 			continue
 		case "found", "acked":
 		default:
-			t.Errorf("%s%s%s", line, stderr.String(), readRest(lines))
+			line += readRest(lines)
+			_ = cmd.Wait() // stderr is complete
+			t.Errorf("%s%s", line, stderr.String())
 			return last
 		}
 		if last, err = strconv.Atoi(rest); err != nil {

@@ -1,11 +1,13 @@
 package ring_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,7 +50,7 @@ const (
 	// metamorphicSeeds and metamorphicOps are 20 s of work under the race
 	// detector.
 	metamorphicSeeds = 6
-	metamorphicOps   = 300
+	metamorphicOps   = 200
 )
 
 // soakTime is how long tests should go on; 0 in a normal run.
@@ -64,21 +66,21 @@ func soakTime(t *testing.T) time.Duration {
 	return d
 }
 
-type counts struct{ runs, ops, slots, blocks, restarts, crashes, reads int }
+type counts struct{ runs, ops, slots, restarts, crashes, faults, reads int }
 
 func (c *counts) add(o counts) {
 	c.runs += o.runs
 	c.ops += o.ops
 	c.slots += o.slots
-	c.blocks += o.blocks
 	c.restarts += o.restarts
 	c.crashes += o.crashes
+	c.faults += o.faults
 	c.reads += o.reads
 }
 
 func (c counts) String() string {
-	return fmt.Sprintf("%d runs, %d operations, %d slots, %d restarts, %d crashes, %d reads",
-		c.runs, c.ops, c.slots, c.restarts, c.crashes, c.reads)
+	return fmt.Sprintf("%d runs, %d operations, %d slots, %d restarts, %d crashes, %d disk failures, %d reads",
+		c.runs, c.ops, c.slots, c.restarts, c.crashes, c.faults, c.reads)
 }
 
 // A run is one ring over restarts and crashes.
@@ -158,6 +160,8 @@ func (r *run) step() error {
 		r.armTrap()
 	case n < 66:
 		r.trap.crashNow()
+	case n < 69:
+		return r.failForAWhile()
 	default:
 		r.reads++
 		return r.read()
@@ -182,15 +186,12 @@ func (r *run) append() error {
 	slot := model.SlotOf(time.Unix(r.clock, 0), r.cfg.Resolution)
 	w := write{slot, res, r.load.next(slot)}
 	r.writes = append(r.writes, w)
-	if err := r.trap.append(r.ring, w); err != nil {
-		return err
-	}
 	r.slots++
 	r.clock += res
 	if r.rng.IntN(10) == 0 {
 		r.clock += r.rng.Int64N(5) * res
 	}
-	return nil
+	return r.trap.append(r.ring, w)
 }
 
 func (r *run) miss() error {
@@ -221,6 +222,19 @@ func (r *run) restart(resolution time.Duration) error {
 	return r.checkAll(r.ring)
 }
 
+// begin begins with an empty disk.
+func (r *run) begin() error {
+	r.note("begin with an empty disk")
+	if err := r.ring.Close(); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	r.trap = newTrap(vfs.NewCrashableMem(), r.trap.rng)
+	r.cfg.FS = r.trap.fs
+	r.writes = nil
+	r.ring = quiet(r.cfg)
+	return nil
+}
+
 // recover goes on from a crash if one has come, perhaps while the ring was
 // opened after another.
 func (r *run) recover() error {
@@ -243,12 +257,60 @@ func (r *run) recover() error {
 		if err != nil {
 			return err
 		}
+		if n < 0 { // that was the end of this one
+			return r.begin()
+		}
 		if caught = r.trap.caught(); len(caught) == 0 {
 			r.writes = r.writes[:n]
 			r.trap.start(n, n)
 		}
 	}
 	return nil
+}
+
+// failForAWhile lets the disk fail for some slots, which stay in memory: they
+// are written when it is well again, unless there is a crash before.
+func (r *run) failForAWhile() error {
+	if r.cfg.Resolution > seconds(300) {
+		return nil // so few blocks can wait in memory that some would be lost
+	}
+	why := pick(r.rng, []error{syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EDQUOT})
+	all := r.rng.IntN(2) == 0
+	n := 1 + r.rng.IntN(6)
+	r.note("%d slots while changes fail (all: %v): %v", n, all, why)
+	r.faults++
+	r.trap.fail(why, all)
+	for range n {
+		if err := r.append(); err != nil && !errors.Is(err, ring.ErrNotStored) {
+			return err
+		}
+		if slot, _, ok := r.ring.Latest(); !ok || slot != r.writes[len(r.writes)-1].slot {
+			return fmt.Errorf("while the disk fails, the latest slot is %d (%v)", slot, ok)
+		}
+	}
+	switch r.rng.IntN(6) {
+	case 0: // what is in memory is lost
+		r.trap.crashNow()
+		return nil
+	case 1: // and here perhaps written, if only some changes fail
+		r.note("close: %v", r.ring.Close())
+		r.trap.crashNow()
+		return nil
+	}
+	r.trap.fail(nil, false)
+	return r.heal()
+}
+
+// heal appends until slots are stored again: it is tried every four slots.
+func (r *run) heal() error {
+	r.note("append until slots are stored again")
+	var err error
+	for range 9 {
+		if err = r.append(); err == nil {
+			return r.checkAll(r.ring)
+		}
+	}
+	return fmt.Errorf("still not stored after 9 slots of a disk that works: %w", err)
 }
 
 // read asks the ring something.

@@ -172,10 +172,15 @@ func (r *Ring) survey(q model.Query) (*view, error) {
 		v.lacking = fmt.Errorf("history on disk cannot be read: %w", cmp.Or(r.state(), errOpening))
 	}
 	if r.store != nil {
+		lost := 0
 		for i := range r.stored {
 			if b := &r.stored[i]; b.overlaps(q.From, q.To) {
 				v.pieces = append(v.pieces, piece{start: b.Start, seq: b.Seq})
+				lost += b.Lost
 			}
+		}
+		if lost > 0 {
+			v.lacking = fmt.Errorf("%d chunks of this time were lost with a damaged store; see /debug/ring", lost)
 		}
 		if len(v.pieces) > 0 {
 			v.store = r.store
@@ -193,6 +198,7 @@ func (r *Ring) survey(q model.Query) (*view, error) {
 				p.chunks = append(p.chunks, entry{chunkKey(b.seq, g.Header().Pod), g.AppendChunk(nil)})
 			}
 		}
+		slices.SortFunc(p.chunks, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
 		v.pieces = append(v.pieces, p)
 	}
 	slices.SortStableFunc(v.pieces, func(a, b piece) int {

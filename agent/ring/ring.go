@@ -154,6 +154,9 @@ func (r *Ring) setErr(err error) {
 // hangs. Slots may come late, twice or from a clock that has jumped: of two
 // samples for the same slot, the one appended later counts.
 func (r *Ring) Append(slot int64, s *model.Scrape) error {
+	if slot%int64(r.cfg.Resolution/time.Second) != 0 {
+		return fmt.Errorf("slot %d is not a multiple of %v", slot, r.cfg.Resolution)
+	}
 	began := time.Now()
 	defer func() { r.metrics.append.Observe(time.Since(began).Seconds()) }()
 

@@ -592,16 +592,23 @@ func TestMissesGoOverToTheNextBlock(t *testing.T) {
 
 // A record that does not follow ends the open block there; closed blocks stay.
 func TestDamagedRecord(t *testing.T) {
-	for name, damage := range map[string]func(v []byte) []byte{
-		"bits":  func(v []byte) []byte { v[len(v)-3] ^= 0xff; return v },
-		"short": func(v []byte) []byte { return v[:len(v)-2] },
-		"empty": func([]byte) []byte { return nil },
+	bits := func(v []byte) []byte { v[len(v)-3] ^= 0xff; return v }
+	for name, c := range map[string]struct {
+		record, left int
+		damage       func(v []byte) []byte
+	}{
+		"bits":           {10, 70, bits},
+		"short":          {10, 70, func(v []byte) []byte { return v[:len(v)-2] }},
+		"empty":          {10, 70, func([]byte) []byte { return nil }},
+		"the first":      {0, 60, bits},
+		"the first gone": {0, 60, func([]byte) []byte { return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			damage := c.damage
 			cfg := config(vfs.NewMem())
 			r := open(t, cfg)
 			mustAppend(t, r, slots(t0, 80)...)
-			v, closer, err := r.store.db.Get(recordKey(10))
+			v, closer, err := r.store.db.Get(recordKey(c.record))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -609,7 +616,7 @@ func TestDamagedRecord(t *testing.T) {
 			if err := closer.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.store.db.Set(recordKey(10), bad, pebble.Sync); err != nil {
+			if err := r.store.db.Set(recordKey(c.record), bad, pebble.Sync); err != nil {
 				t.Fatal(err)
 			}
 			if err := r.Abandon(); err != nil {
@@ -617,8 +624,8 @@ func TestDamagedRecord(t *testing.T) {
 			}
 			r = open(t, cfg)
 			got := read(t, r, forever)
-			if len(got) < 70 {
-				t.Fatalf("%d slots, want the 60 of the closed block and the 10 before the damage", len(got))
+			if len(got) != c.left {
+				t.Fatalf("%d slots, want the 60 of the closed block and those before the damage", len(got))
 			}
 			mustAppend(t, r, slots(t0+80*15, 20)...)
 			if s := r.Status(); s.State != "disk" || s.Error != "" {

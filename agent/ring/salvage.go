@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
@@ -275,17 +276,19 @@ func (s *salvage) commit(o *pebble.WriteOptions) {
 
 // finish lists the blocks and copies the records of the open one.
 func (s *salvage) finish() error {
+	for seq, info := range s.infos {
+		if s.found[seq] == nil { // all of it is lost, and to be told
+			s.found[seq] = newBlock(seq, info.Start, time.Duration(info.Resolution)*time.Second)
+		}
+	}
 	for seq, b := range s.found {
 		info, listed := s.infos[seq]
 		if n := s.groups[seq]; !listed || n != info.Groups {
-			b.last = len(b.taken)
-			lost := max(0, info.Groups-n)
-			gaps := info.Gaps
-			info = b.info(b.last)
-			info.Groups, info.Bytes, info.Lost = n, s.bytes[seq], lost
-			if listed {
-				info.Gaps = gaps
+			if !listed {
+				info = b.info(len(b.taken))
 			}
+			info.Lost += max(0, info.Groups-n)
+			info.Groups, info.Bytes = n, s.bytes[seq]
 		}
 		v, err := json.Marshal(info)
 		if err != nil {

@@ -180,9 +180,10 @@ func (s *store) abandon() { s.guard.freeze(errAbandoned) }
 
 // list is what a store holds.
 type list struct {
-	blocks []BlockInfo // oldest written first
-	open   *block      // nil if there is none
-	lost   error       // what of the open block is lost
+	blocks  []BlockInfo // oldest written first
+	open    *block      // nil if there is none
+	lost    error       // what of the open block is lost
+	nextSeq uint64      // after those of all blocks and records, also useless ones
 }
 
 // load reads all of the store, so that Pebble checks each checksum, and lists
@@ -211,11 +212,17 @@ func (s *store) load() (list, error) {
 				return l, errors.Join(fmt.Errorf("list of blocks: %w", err), it.Close())
 			}
 			l.blocks = append(l.blocks, info)
+			l.nextSeq = max(l.nextSeq, info.Seq+1)
 		case keyChunk:
 			chunks[seq]++
 		case keyRecord:
-			heads, err = newestRecords(heads, slices.Clone(v))
-			l.lost = errors.Join(l.lost, err)
+			h, err := parseRecord(slices.Clone(v))
+			if err != nil {
+				l.lost = errors.Join(l.lost, err)
+				break
+			}
+			heads = newestRecords(heads, h)
+			l.nextSeq = max(l.nextSeq, h.seq+1)
 		}
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
@@ -252,17 +259,14 @@ func (s *store) checkSchema() error {
 
 // newestRecords adds a record to heads, which only has those of the newest
 // block.
-func newestRecords(heads []recordHead, record []byte) ([]recordHead, error) {
-	h, err := parseRecord(record)
+func newestRecords(heads []recordHead, h recordHead) []recordHead {
 	switch {
-	case err != nil:
-		return heads, err
 	case len(heads) == 0 || h.seq == heads[0].seq:
-		return append(heads, h), nil
+		return append(heads, h)
 	case h.seq > heads[0].seq:
-		return append(heads[:0], h), nil
+		return append(heads[:0], h)
 	}
-	return heads, nil
+	return heads
 }
 
 // replay makes the open block of its records, unless it is closed.

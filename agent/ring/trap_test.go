@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,10 +34,12 @@ func small(o *pebble.Options) {
 // A crash is a file system as a crash left it.
 type crash struct {
 	fs *vfs.MemFS
-	// acked slots were acknowledged, begun slots were given to the ring: at
-	// most one more.
+	// acked slots were acknowledged, begun slots were given to the ring: one
+	// more, or several if the disk failed before.
 	acked, begun int
-	what         string
+	// partial: some of what was not synced is there, in any order.
+	partial bool
+	what    string
 }
 
 // A trap is a file system in memory that takes crashes of itself in the midst
@@ -51,26 +54,40 @@ type trap struct {
 	acked, begun int
 	when         func(op int) bool // whether the change is preceded by a crash; nil: never
 	crashes      []crash           // those that were taken, until somebody fetches them
+	failing      error             // what changes fail of; nil: they do not
+	failAll      bool              // all of them, or every other
 }
 
 func newTrap(mem *vfs.MemFS, rng *rand.Rand) *trap {
 	t := &trap{mem: mem, rng: rng}
 	t.fs = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			t.changed(op)
+			return t.changed(op)
 		}
 		return nil
 	}))
 	return t
 }
 
-func (t *trap) changed(op errorfs.Op) {
+// changed is called before each change; the change fails if it returns an error.
+func (t *trap) changed(op errorfs.Op) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ops++
 	if t.when != nil && t.when(t.ops) {
 		t.crashes = append(t.crashes, t.crash(fmt.Sprintf("before change %d of the disk (%v %s)", t.ops, op.Kind, op.Path)))
 	}
+	if t.failing != nil && (t.failAll || t.rng.IntN(2) == 0) {
+		return t.failing
+	}
+	return nil
+}
+
+// fail makes all changes fail, or every other, at random; nil ends it.
+func (t *trap) fail(err error, all bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failing, t.failAll = err, all
 }
 
 // crash is one at this moment: of the process, after which all is there that
@@ -80,7 +97,7 @@ func (t *trap) crash(when string) crash {
 	percent := pick(t.rng, []int{0, 20, 80, 100, 100})
 	return crash{
 		fs:    t.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: t.rng}),
-		acked: t.acked, begun: t.begun,
+		acked: t.acked, begun: t.begun, partial: percent > 0 && percent < 100,
 		what: fmt.Sprintf("crash %s that keeps %d%% of what was not synced", when, percent),
 	}
 }
@@ -131,12 +148,25 @@ func (t *trap) append(r *ring.Ring, w write) error {
 }
 
 // recovered opens what a crash left, and finds out how many of the writes are
-// there: all that were acknowledged, perhaps the one that was under way. h has
+// there: all that were acknowledged, perhaps some that were under way. h has
 // all that were begun.
+//
+// n is −1 if the store was found damaged, and replaced by what could be read,
+// which is all: when Pebble begins a new manifest, it syncs the directory only
+// after it has moved the marker. A disk that keeps the second of these changes
+// and not the first (ext4, xfs and btrfs do not) leaves a marker of a file that
+// is not there. Of such a store deleted blocks may come back.
 func recovered(c crash, cfg ring.Config, h *history) (r *ring.Ring, n int, err error) {
 	r = quiet(cfg)
-	if s := r.Status(); s.State != "disk" || s.Error != "" {
+	s := r.Status()
+	if s.State != ring.OnDisk || s.Error != "" {
 		return r, 0, fmt.Errorf("%s: status %+v", c.what, s)
+	}
+	if c.partial && len(s.SetAside) == 1 && strings.Contains(s.SetAside[0].Why, "could not open manifest file") {
+		if err := h.checkSalvaged(r, c.acked); err != nil {
+			return r, 0, fmt.Errorf("%s: the store was replaced: %w", c.what, err)
+		}
+		return r, -1, nil
 	}
 	for n = min(c.begun, len(h.writes)); n >= c.acked; n-- {
 		found := history{h.retention, h.writes[:n:n]}

@@ -47,6 +47,10 @@ func (r *Ring) work(f func()) {
 // step does what there is to do, and tells those who asked for it.
 func (r *Ring) step() {
 	r.mu.Lock()
+	if r.abandon { // the store broke because of that
+		r.mu.Unlock()
+		return
+	}
 	askers := r.askers
 	r.askers = nil
 	r.mu.Unlock()

@@ -7,10 +7,10 @@
 // one batch and the records are overwritten by the next block's. Old blocks
 // are deleted by range, oldest written first. The keys:
 //
-//	m                                              schema version
-//	h <index of the slot in its block>             record of the open block
-//	b <sequence number>                            a closed block: BlockInfo as JSON
 //	c <sequence number> <namespace>\0<pod>\0<UID>  a chunk of that block; the node's has no names
+//	d <sequence number>                            a closed block: BlockInfo as JSON
+//	h <index of the slot in its block>             record of the open block
+//	m                                              schema version
 //
 // A block is known by its sequence number, not by its time: when the clock
 // jumps back, or the resolution changes, a new block begins and nothing that

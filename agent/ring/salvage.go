@@ -2,20 +2,16 @@ package ring
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/batchrepr"
 	"github.com/cockroachdb/pebble/v2/record"
-	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/wal"
 
@@ -65,7 +61,7 @@ func salvageStore(fs vfs.FS, dir string, into *store) (unread []string, err erro
 	slices.Sort(names)
 	var again []string // tables with a part that cannot be read
 	for _, name := range names {
-		if strings.HasSuffix(name, ".sst") && s.table(name, nil) != nil {
+		if strings.HasSuffix(name, ".sst") && readTable(fs, fs.PathJoin(dir, name), nil, s.take) != nil {
 			again = append(again, name)
 		}
 	}
@@ -76,59 +72,6 @@ func salvageStore(fs vfs.FS, dir string, into *store) (unread []string, err erro
 	}
 	err = s.finish()
 	return s.lost, errors.Join(err, s.batch.Close())
-}
-
-// table takes all keys of a table until the end or what cannot be read; or, if
-// seqs is not nil, the chunks of those blocks.
-func (s *salvage) table(name string, seqs []uint64) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic of Pebble: %v", p)
-		}
-	}()
-	f, err := s.fs.Open(s.fs.PathJoin(s.dir, name))
-	if err != nil {
-		return err
-	}
-	readable, err := sstable.NewSimpleReadable(f)
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	o := &pebble.Options{}
-	o.EnsureDefaults()
-	r, err := sstable.NewReader(context.Background(), readable, o.MakeReaderOptions())
-	if err != nil {
-		return errors.Join(err, readable.Close())
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	it, err := r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-
-	if seqs == nil {
-		for kv := it.First(); kv != nil; kv = it.Next() {
-			v, _, err := kv.Value(nil)
-			if err != nil {
-				return err
-			}
-			s.take(kv.K.UserKey, v, uint64(kv.SeqNum()))
-		}
-		return it.Error()
-	}
-	// Each block by itself: what follows the damage can be read again.
-	for _, seq := range seqs {
-		prefix := chunkPrefix(seq)
-		for kv := it.SeekGE(prefix, 0); kv != nil && bytes.HasPrefix(kv.K.UserKey, prefix); kv = it.Next() {
-			v, _, err := kv.Value(nil)
-			if err != nil {
-				break
-			}
-			s.take(kv.K.UserKey, v, uint64(kv.SeqNum()))
-		}
-	}
-	return nil
 }
 
 // afterDamage takes from a table what lies behind the part that cannot be
@@ -148,7 +91,7 @@ func (s *salvage) afterDamage(name string) {
 	for seq := low; seq <= high; seq++ {
 		seqs = append(seqs, seq)
 	}
-	_ = s.table(name, seqs) // its error is known
+	_ = readTable(s.fs, s.fs.PathJoin(s.dir, name), seqs, s.take) // its error is known
 }
 
 // logs takes what is in the write-ahead logs, each up to what cannot be read.
@@ -159,52 +102,12 @@ func (s *salvage) logs() {
 		return
 	}
 	for i, l := range all {
-		err := s.log(l)
+		err := readLog(l, s.take)
 		if i == len(all)-1 && errors.Is(err, record.ErrUnexpectedEOF) {
 			err = nil // what a crash leaves
 		}
 		if err != nil {
 			s.lost = append(s.lost, fmt.Sprintf("%06d.log", uint64(l.Num)))
-		}
-	}
-}
-
-func (s *salvage) log(l wal.LogicalLog) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic of Pebble: %v", p)
-		}
-	}()
-	r := l.OpenForRead()
-	defer func() { err = errors.Join(err, r.Close()) }()
-	for {
-		rec, _, err := r.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		repr, err := io.ReadAll(rec)
-		if err != nil {
-			return err
-		}
-		h, ok := batchrepr.ReadHeader(repr)
-		if !ok {
-			return errors.New("no batch")
-		}
-		at := uint64(h.SeqNum)
-		for b := batchrepr.Read(repr); ; at++ {
-			kind, k, v, ok, err := b.Next()
-			if err != nil {
-				return err
-			}
-			if !ok {
-				break
-			}
-			if kind == pebble.InternalKeyKindSet {
-				s.take(k, v, at)
-			}
 		}
 	}
 }

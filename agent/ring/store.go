@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -18,12 +19,15 @@ import (
 // schemaVersion is the version of the keys and of what is behind them.
 const schemaVersion = 1
 
-// The first byte of a key says what it is; see the package comment.
+// The first byte of a key says what it is; see the package comment. Chunks come
+// first, the newest last: then what is written together, a block's chunks and
+// what follows them, lies behind all older chunks, and compactions leave those
+// alone.
 const (
-	keySchema = 'm'
-	keyRecord = 'h'
-	keyBlock  = 'b'
 	keyChunk  = 'c'
+	keyBlock  = 'd'
+	keyRecord = 'h'
+	keySchema = 'm'
 )
 
 func recordKey(index int) []byte {
@@ -57,6 +61,7 @@ func keySeq(k []byte) (seq uint64, ok bool) {
 // concurrent use.
 type store struct {
 	db       *pebble.DB
+	dir      string
 	guard    *guard
 	readOnly bool
 	readers  sync.WaitGroup
@@ -94,7 +99,7 @@ type listener struct {
 // openStore opens the store in dir. Only if create is set it may be a new one;
 // only if not readOnly anything in dir is changed.
 func openStore(cfg Config, dir string, readOnly, create bool, l listener) (st *store, err error) {
-	s := &store{readOnly: readOnly, onFail: l.failed}
+	s := &store{dir: dir, readOnly: readOnly, onFail: l.failed}
 	s.guard = newGuard(cfg.FS, func(err error) {
 		if !readOnly {
 			s.fail(fmt.Errorf("write: %w", err))
@@ -153,17 +158,18 @@ func (s *store) writeBlock(b *block) (BlockInfo, error) {
 	return info, errors.Join(batch.Commit(pebble.Sync), batch.Close(), s.broken())
 }
 
-// deleteBlocks deletes the blocks before seq.
+// deleteBlocks deletes the blocks before seq. Chunks are cut out of the tables
+// instead of being marked as deleted: most tables go as a whole, and none is
+// written anew. If that is cut short, the next call does it.
 func (s *store) deleteBlocks(seq uint64) error {
-	batch := s.db.NewBatch()
-	err := errors.Join(
-		batch.DeleteRange(blockKey(0), blockKey(seq), nil),
-		batch.DeleteRange(chunkPrefix(0), chunkPrefix(seq), nil),
-	)
-	if err == nil {
-		err = batch.Commit(pebble.Sync)
+	if err := s.db.DeleteRange(blockKey(0), blockKey(seq), pebble.Sync); err != nil {
+		return err
 	}
-	return errors.Join(err, batch.Close(), s.broken())
+	if err := s.broken(); err != nil {
+		return err
+	}
+	err := s.db.Excise(context.Background(), pebble.KeyRange{Start: chunkPrefix(0), End: chunkPrefix(seq)})
+	return errors.Join(err, s.broken())
 }
 
 func (s *store) diskBytes() int64 { return int64(s.db.Metrics().DiskSpaceUsage()) }
@@ -228,18 +234,31 @@ func (s *store) load() (list, error) {
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return l, err
 	}
+	l.replay(heads)
+	return l, errors.Join(l.check(chunks), s.forgotten(&l, chunks))
+}
+
+// check compares the chunks that there are, by block, with those of the list.
+func (l *list) check(chunks map[uint64]int) error {
+	listed := 0
 	for i := range l.blocks {
 		b := &l.blocks[i]
 		if n := chunks[b.Seq]; n != b.Groups {
-			return l, fmt.Errorf("the block of %d has %d of its %d chunks", b.Start, n, b.Groups)
+			return fmt.Errorf("the block of %d has %d of its %d chunks", b.Start, n, b.Groups)
 		}
-		delete(chunks, b.Seq)
+		if b.Groups > 0 {
+			listed++
+		}
 	}
-	if len(chunks) > 0 {
-		return l, fmt.Errorf("chunks of %d blocks that are not listed", len(chunks))
+	for seq := range chunks {
+		if len(l.blocks) > 0 && seq < l.blocks[0].Seq {
+			listed++ // no more: of a deletion that was cut short
+		}
 	}
-	l.replay(heads)
-	return l, nil
+	if n := len(chunks) - listed; n > 0 {
+		return fmt.Errorf("chunks of %d blocks that are not listed", n)
+	}
+	return nil
 }
 
 func (s *store) checkSchema() error {

@@ -85,13 +85,17 @@ type Ring struct {
 	waiting  []*block // closed, not on disk
 	open     *block   // nil: none
 	nextSeq  uint64
-	seqKnown bool             // nextSeq follows what the store holds
-	missed   map[int64]string // slots after the open block, and why they have no samples
-	askers   []chan<- error   // appends that wait for the disk
-	busy     time.Time        // since when the writer is at work; zero: it is not
-	late     bool             // that it takes long was logged
-	closed   bool
-	abandon  bool
+	// latest are the samples of latestSlot, the last of the open block; without
+	// groups they were not needed yet.
+	latest     model.Scrape
+	latestSlot int64
+	seqKnown   bool             // nextSeq follows what the store holds
+	missed     map[int64]string // slots after the open block, and why they have no samples
+	askers     []chan<- error   // appends that wait for the disk
+	busy       time.Time        // since when the writer is at work; zero: it is not
+	late       bool             // that it takes long was logged
+	closed     bool
+	abandon    bool
 
 	sinceAttach int // slots since the store was opened, or tried to be
 	retryIn     int // slots until it is tried again
@@ -150,7 +154,8 @@ func (r *Ring) setErr(err error) {
 
 // Append adds one slot's samples. When it returns nil they are on disk. An
 // error that wraps [ErrNotStored] says that they are in memory only; they are
-// written with a later slot. It returns after 2 s at most, also if the disk
+// written with a later slot. The ring keeps s: it must not be changed any more.
+// It returns after 2 s at most, also if the disk
 // hangs. Slots may come late, twice or from a clock that has jumped: of two
 // samples for the same slot, the one appended later counts.
 func (r *Ring) Append(slot int64, s *model.Scrape) error {
@@ -176,6 +181,7 @@ func (r *Ring) Append(slot int64, s *model.Scrape) error {
 		clear(r.missed)
 	}
 	refused := r.open.append(slot, s)
+	r.latest, r.latestSlot = *s, slot
 	r.sinceAttach++
 	r.retryIn--
 	done := make(chan error, 1)
@@ -275,15 +281,19 @@ func (r *Ring) Empty() bool {
 	return r.open == nil
 }
 
-// Latest returns the newest slot in memory, in Unix seconds, and its samples;
-// ok is false if the agent has none, as at its first start.
+// Latest returns the slot that was appended last, in Unix seconds, and its
+// samples, which must not be changed; ok is false if there are none, as at an
+// agent's first start.
 func (r *Ring) Latest() (slot int64, scrape model.Scrape, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.open == nil {
 		return 0, model.Scrape{}, false
 	}
-	return r.open.latest()
+	if len(r.latest.Groups) == 0 { // of the run before
+		r.latestSlot, r.latest, _ = r.open.latest()
+	}
+	return r.latestSlot, r.latest, true
 }
 
 // Close writes what is not on disk and closes the store, once queries that are

@@ -95,7 +95,7 @@ func (b *Builder) place(samples []model.Sample) error {
 				return fmt.Errorf("more than %d entities in one block", maxEntities)
 			}
 			e = len(b.state.entities)
-			b.state.entities = append(b.state.entities, entity{name: s.Name, start: s.Start})
+			b.state.entities = append(b.state.entities, entity{sample: model.Sample{Name: s.Name, Start: s.Start}})
 		}
 		b.order = append(b.order, placed{e, s})
 		next = e + 1
@@ -114,7 +114,7 @@ func (b *Builder) find(s *model.Sample, from int) int {
 	n := len(b.state.entities)
 	for i := range n {
 		j := (from + i) % n
-		if e := &b.state.entities[j]; e.name == s.Name && e.start == s.Start {
+		if e := &b.state.entities[j]; e.sample.Name == s.Name && e.sample.Start == s.Start {
 			return j
 		}
 	}
@@ -127,9 +127,9 @@ func (b *Builder) appendSet(known int) {
 	defs := b.state.entities[known:]
 	b.body = binary.AppendUvarint(b.body, uint64(len(defs)))
 	for i := range defs {
-		b.body = binary.AppendUvarint(b.body, uint64(len(defs[i].name)))
-		b.body = append(b.body, defs[i].name...)
-		b.body = binary.AppendUvarint(b.body, zigzag(uint64(defs[i].start-b.header.Block)))
+		b.body = binary.AppendUvarint(b.body, uint64(len(defs[i].sample.Name)))
+		b.body = append(b.body, defs[i].sample.Name...)
+		b.body = binary.AppendUvarint(b.body, zigzag(uint64(defs[i].sample.Start-b.header.Block)))
 	}
 	bitmap := len(b.body)
 	b.body = append(b.body, make([]byte, (len(b.state.entities)+7)/8)...)
@@ -165,7 +165,7 @@ func (b *Builder) Last() (slot int64, samples []model.Sample, ok bool) {
 	samples = make([]model.Sample, len(b.state.live))
 	for i, j := range b.state.live {
 		e := &b.state.entities[j]
-		samples[i].Name, samples[i].Start = e.name, e.start
+		samples[i].Name, samples[i].Start = e.sample.Name, e.sample.Start
 		e.values(&samples[i].Values, slot)
 	}
 	return slot, samples, true

@@ -115,7 +115,7 @@ func checkRoundTrip(t *testing.T, ticks []tick) {
 			if d.Row().Slot != tick.slot {
 				t.Fatalf("row of slot %d, want %d", d.Row().Slot, tick.slot)
 			}
-			got = append(got, d.Row().Sample)
+			got = append(got, *d.Row().Sample)
 		}
 		if !equal(got, tick.samples) {
 			t.Fatalf("slot %d: got %v, want %v", tick.slot, got, tick.samples)

@@ -12,7 +12,7 @@ type Row struct {
 	Slot int64
 	// Entity numbers the entities of the chunk from 0.
 	Entity int
-	model.Sample
+	*model.Sample
 }
 
 // A Decoder walks through the rows of a chunk in the order of slots:
@@ -61,16 +61,15 @@ func (d *Decoder) Next() bool {
 	}
 	i := d.state.live[d.next]
 	e := &d.state.entities[i]
-	rest := e.readRow(d.rest)
+	slot := d.header.slot(d.state.index)
+	rest := e.readRow(d.rest, slot)
 	if rest == nil {
 		d.err = corrupt("row of entity %d in slot %d of block %d", i, d.state.index, d.header.Block)
 		return false
 	}
 	d.rest = rest
 	d.next++
-	d.row.Slot, d.row.Entity = d.header.slot(d.state.index), i
-	d.row.Name, d.row.Start = e.name, e.start
-	e.values(&d.row.Values, d.row.Slot)
+	d.row = Row{Slot: slot, Entity: i, Sample: &e.sample}
 	return true
 }
 
@@ -118,10 +117,10 @@ func (d *Decoder) readSet() error {
 			return corrupt("start of entity %q", name)
 		}
 		d.rest = rest[n:]
-		d.state.entities = append(d.state.entities, entity{
-			name:  string(name),
-			start: int64(unzigzag(start)) + d.header.Block,
-		})
+		d.state.entities = append(d.state.entities, entity{sample: model.Sample{
+			Name:  string(name),
+			Start: int64(unzigzag(start)) + d.header.Block,
+		}})
 	}
 	size := (len(d.state.entities) + 7) / 8
 	if len(d.rest) < size {

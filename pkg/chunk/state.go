@@ -36,8 +36,9 @@ const allMetrics = 1<<model.NumMetrics - 1
 
 // An entity is what coder and decoder both know about an entity after a row.
 type entity struct {
-	name  string
-	start int64
+	// sample has the entity's name and start and, in a decoder, the values of
+	// its last row.
+	sample model.Sample
 	// present and before are the last two different presence masks: light
 	// and full answers take turns, and going back costs one byte.
 	present, before uint32
@@ -96,25 +97,40 @@ func appendDelta(b []byte, m model.Metric, prev, cur uint64) []byte {
 	return binary.AppendUvarint(b, cur&pageMask)
 }
 
-// readDelta reads what appendDelta wrote; the bytes left are nil on failure.
-func readDelta(b []byte, m model.Metric, prev uint64) (cur uint64, rest []byte) {
-	z, n := binary.Uvarint(b)
-	if n <= 0 {
-		return 0, nil
+// uvarint is binary.Uvarint from b[i:]: the number, and where the next begins,
+// 0 on failure. Decoding is mostly this, so one and two bytes have a way of
+// their own.
+func uvarint(b []byte, i int) (uint64, int) {
+	if i+1 < len(b) {
+		if b[i] < 0x80 {
+			return uint64(b[i]), i + 1
+		}
+		if b[i+1] < 0x80 {
+			return uint64(b[i]&0x7f) | uint64(b[i+1])<<7, i + 2
+		}
 	}
-	b = b[n:]
-	if paged&(1<<m) == 0 {
-		return prev + unzigzag(z), b
+	x, n := binary.Uvarint(b[i:])
+	if n <= 0 {
+		return 0, 0
+	}
+	return x, i + n
+}
+
+// readDelta reads what appendDelta wrote from b[i:]; next is 0 on failure.
+func readDelta(b []byte, i int, m model.Metric, prev uint64) (cur uint64, next int) {
+	z, i := uvarint(b, i)
+	if i == 0 || paged&(1<<m) == 0 {
+		return prev + unzigzag(z), i
 	}
 	pages := (prev>>pageBits + unzigzag(z>>1)) << pageBits
 	if z&1 == 0 {
-		return pages | prev&pageMask, b
+		return pages | prev&pageMask, i
 	}
-	r, n := binary.Uvarint(b)
-	if n <= 0 || r > pageMask {
-		return 0, nil
+	r, i := uvarint(b, i)
+	if r > pageMask {
+		return 0, 0
 	}
-	return pages | r, b[n:]
+	return pages | r, i
 }
 
 // appendRow appends the row that takes e to v, and updates e.
@@ -154,32 +170,50 @@ func (e *entity) appendRow(b []byte, v *model.Values, slot int64) []byte {
 	return b
 }
 
+// derived are the metrics whose values depend on more than their own delta.
+const derived = 1<<model.Measured | 1<<model.WorkingSet
+
 // readRow reads one row into e; the bytes left are nil on failure.
-func (e *entity) readRow(b []byte) []byte {
-	head, n := binary.Uvarint(b)
-	if n <= 0 || head>>1 > allMetrics {
+func (e *entity) readRow(b []byte, slot int64) []byte {
+	head, i := uvarint(b, 0)
+	if i == 0 || head>>1 > allMetrics {
 		return nil
 	}
-	b = b[n:]
+	changed := uint32(head >> 1)
+	moved := changed | derived
 	if head&1 != 0 {
-		p, n := binary.Uvarint(b)
-		if n <= 0 || p > allMetrics+1 {
+		var p uint64
+		if p, i = uvarint(b, i); i == 0 || p > allMetrics+1 {
 			return nil
 		}
-		b = b[n:]
-		next := e.before
-		if p > 0 {
-			next = uint32(p - 1)
-		}
-		e.present, e.before = next, e.present
+		moved |= e.change(p)
 	}
-	for changed := uint32(head >> 1); changed != 0; changed &= changed - 1 {
+	for ; changed != 0; changed &= changed - 1 {
 		m := model.Metric(bits.TrailingZeros32(changed))
-		if e.coded[m], b = readDelta(b, m, e.coded[m]); b == nil {
+		if e.coded[m], i = readDelta(b, i, m, e.coded[m]); i == 0 {
 			return nil
 		}
 	}
-	return b
+	// Most values stay as they are: only what moved is written.
+	for moved &= e.present; moved != 0; moved &= moved - 1 {
+		m := model.Metric(bits.TrailingZeros32(moved))
+		e.sample.Set(m, value(m, e.coded[m], e.coded[model.Usage], slot))
+	}
+	return b[i:]
+}
+
+// change makes other metrics present, and returns those that were not before: p
+// is their set plus 1, or 0 for the set before the last.
+func (e *entity) change(p uint64) uint32 {
+	next := e.before
+	if p > 0 {
+		next = uint32(p - 1)
+	}
+	e.present, e.before = next, e.present
+	for gone := e.before &^ next; gone != 0; gone &= gone - 1 {
+		e.sample.Unset(model.Metric(bits.TrailingZeros32(gone)))
+	}
+	return next &^ e.before
 }
 
 // values writes the entity's present metrics in the given slot to v.

@@ -87,8 +87,14 @@ func (d *decoder) object(of *field, e *entity) {
 	guess := 0
 	for more := d.scan.begin('{'); more; more = d.scan.next('}') {
 		var f *field
-		name, plain := d.scan.name()
-		if f, guess = of.find(name, plain, guess); f == nil {
+		if guess < len(of.fields) && d.scan.member(of.fields[guess].quoted) {
+			f = of.fields[guess] // as it mostly is
+			guess++
+		} else {
+			name, plain := d.scan.name()
+			f, guess = of.find(name, plain, guess)
+		}
+		if f == nil || f.kind == unused {
 			d.scan.skip()
 			continue
 		}

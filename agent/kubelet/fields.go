@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rollcall-metrics/rollcall/pkg/model"
@@ -18,6 +19,7 @@ const (
 	podList
 	containerList // of a pod
 	interfaceList // of a node's or pod's network
+	unused        // skipped; in the tables because what is expected is read faster
 )
 
 // The times and the texts of an entity, by slot.
@@ -35,18 +37,18 @@ type field struct {
 	limit uint64 // of a number: what is more is not believed
 
 	name   string // the last part of path
+	quoted string // the name as kubelets write it, with the colon
 	fixed  bool   // null leaves it as it is
 	fields []*field
 }
 
-// The tables below are the part of k8s.io/kubelet's stats/v1alpha1.Summary
-// that becomes samples, in the kubelet's order, which find is quickest in.
+// The tables below are k8s.io/kubelet's stats/v1alpha1.Summary in the kubelet's
+// order, in which members are expected.
 var (
 	documentFields = tree([]field{{path: "node", kind: theNode}, {path: "pods", kind: podList}})
 
-	nodeFields = tree(statsFields, networkFields, []field{
-		{path: "fs.usedBytes", slot: int(model.RootFS), limit: maxBytes},
-	}, swapFields)
+	nodeFields = tree(skipped("", "nodeName", "systemContainers"), statsFields, networkFields,
+		diskFields("fs", model.RootFS), skipped("", "runtime", "rlimit"), swapFields)
 
 	podFields = tree([]field{
 		{path: "podRef.name", kind: aText, slot: nameText},
@@ -54,50 +56,77 @@ var (
 		{path: "podRef.uid", kind: aText, slot: uidText},
 	}, statsFields[:1], []field{
 		{path: "containers", kind: containerList},
-	}, statsFields[1:], networkFields, []field{
-		{path: "ephemeral-storage.usedBytes", slot: int(model.Ephemeral), limit: maxBytes},
-	}, swapFields)
+	}, statsFields[1:], networkFields, skipped("", "volume"),
+		diskFields("ephemeral-storage", model.Ephemeral), skipped("", "process_stats"), swapFields)
 
 	containerFields = tree([]field{
 		{path: "name", kind: aText, slot: nameText},
-	}, statsFields, []field{
-		{path: "rootfs.usedBytes", slot: int(model.RootFS), limit: maxBytes},
-		{path: "logs.usedBytes", slot: int(model.Logs), limit: maxBytes},
-	}, swapFields)
+	}, statsFields, diskFields("rootfs", model.RootFS), diskFields("logs", model.Logs), swapFields)
 
 	interfaceFields = tree([]field{
 		{path: "name", kind: aText, slot: nameText},
 		{path: "rxBytes", slot: int(model.NetworkRx), limit: anyNumber},
+		{path: "rxErrors", kind: unused},
 		{path: "txBytes", slot: int(model.NetworkTx), limit: anyNumber},
+		{path: "txErrors", kind: unused},
 	})
 )
 
 // statsFields are what nodes, pods and containers have in common.
-var statsFields = []field{
+var statsFields = slices.Concat([]field{
 	{path: "startTime", kind: aTime, slot: startedAt},
 	{path: "cpu.time", kind: aTime, slot: cpuAt},
 	{path: "cpu.usageNanoCores", slot: int(model.CPU), limit: maxNanoCores},
 	{path: "cpu.usageCoreNanoSeconds", slot: int(model.CPUTotal), limit: anyNumber},
-	{path: "cpu.psi.full.total", slot: int(model.PSICPUFull), limit: anyNumber},
-	{path: "cpu.psi.some.total", slot: int(model.PSICPUSome), limit: anyNumber},
+}, psiFields("cpu", model.PSICPUSome), []field{
 	{path: "memory.time", kind: aTime, slot: memoryAt},
+	{path: "memory.availableBytes", kind: unused},
 	{path: "memory.usageBytes", slot: int(model.Usage), limit: maxBytes},
 	{path: "memory.workingSetBytes", slot: int(model.WorkingSet), limit: maxBytes},
 	{path: "memory.rssBytes", slot: int(model.RSS), limit: maxBytes},
-	{path: "memory.psi.full.total", slot: int(model.PSIMemoryFull), limit: anyNumber},
-	{path: "memory.psi.some.total", slot: int(model.PSIMemorySome), limit: anyNumber},
-	{path: "io.psi.full.total", slot: int(model.PSIIOFull), limit: anyNumber},
-	{path: "io.psi.some.total", slot: int(model.PSIIOSome), limit: anyNumber},
-}
+	{path: "memory.pageFaults", kind: unused},
+	{path: "memory.majorPageFaults", kind: unused},
+}, psiFields("memory", model.PSIMemorySome), skipped("io.", "time"), psiFields("io", model.PSIIOSome))
 
 // networkFields are those of nodes and pods.
 var networkFields = []field{
+	{path: "network.time", kind: unused},
+	{path: "network.name", kind: unused},
 	{path: "network.rxBytes", slot: int(model.NetworkRx), limit: anyNumber},
+	{path: "network.rxErrors", kind: unused},
 	{path: "network.txBytes", slot: int(model.NetworkTx), limit: anyNumber},
+	{path: "network.txErrors", kind: unused},
 	{path: "network.interfaces", kind: interfaceList},
 }
 
-var swapFields = []field{{path: "swap.swapUsageBytes", slot: int(model.Swap), limit: maxBytes}}
+var swapFields = append(skipped("swap.", "time", "swapAvailableBytes"),
+	field{path: "swap.swapUsageBytes", slot: int(model.Swap), limit: maxBytes})
+
+// psiFields are the pressure on a resource, of which some is the metric that
+// some tasks waited, and the next one that all did.
+func psiFields(resource string, some model.Metric) []field {
+	member := func(which string, m model.Metric) []field {
+		path := resource + ".psi." + which + "."
+		return append([]field{{path: path + "total", slot: int(m), limit: anyNumber}}, skipped(path, "avg10", "avg60", "avg300")...)
+	}
+	return append(member("full", some+1), member("some", some)...)
+}
+
+// diskFields are a file system.
+func diskFields(path string, used model.Metric) []field {
+	return slices.Concat(
+		skipped(path+".", "time", "availableBytes", "capacityBytes"),
+		[]field{{path: path + ".usedBytes", slot: int(used), limit: maxBytes}},
+		skipped(path+".", "inodesFree", "inodes", "inodesUsed"))
+}
+
+func skipped(prefix string, names ...string) []field {
+	fields := make([]field, len(names))
+	for i, name := range names {
+		fields[i] = field{path: prefix + name, kind: unused}
+	}
+	return fields
+}
 
 // tree makes an object of fields, with objects of their own where paths have
 // more than one part.
@@ -125,6 +154,7 @@ func (parent *field) child(f field) *field {
 		}
 	}
 	f.name = f.path[strings.LastIndexByte(f.path, '.')+1:]
+	f.quoted = `"` + f.name + `":`
 	switch f.name {
 	case "node", "podRef", "full", "some", "total":
 		f.fixed = true // in k8s.io/kubelet they are no pointers

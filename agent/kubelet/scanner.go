@@ -104,6 +104,16 @@ func (s *scanner) name() (name []byte, plain bool) {
 	return raw, plain
 }
 
+// member reads a member's name and colon if they stand here as in quoted.
+func (s *scanner) member(quoted string) bool {
+	s.peek()
+	if rest := s.data[s.pos:]; len(rest) < len(quoted) || string(rest[:len(quoted)]) != quoted {
+		return false
+	}
+	s.pos += len(quoted)
+	return true
+}
+
 func (s *scanner) colon() {
 	if s.pos < len(s.data) && s.data[s.pos] == ':' || s.peek() == ':' {
 		s.pos++

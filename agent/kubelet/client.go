@@ -88,6 +88,7 @@ type Client struct {
 	// lastSize is the size of the last good body of each form: the next one is
 	// about as long, and the kubelet does not announce it.
 	lastSize [Full + 1]atomic.Int64
+	spare    atomic.Pointer[[]byte] // a body that nobody uses any more
 }
 
 // New returns a client for the kubelet that cfg describes, or says which flag
@@ -121,6 +122,10 @@ func newClient(cfg Config, serviceAccountDir string) (*Client, error) {
 		},
 	}, nil
 }
+
+// Reuse takes back an Answer's body that nobody uses any more, for one of the
+// next answers: bodies are most of what the agent would allocate.
+func (c *Client) Reuse(body []byte) { c.spare.Store(&body) }
 
 // Close closes the connection and ends what is being dialed. It is called
 // after the last Fetch.
@@ -208,6 +213,9 @@ func (c *Client) readBody(ctx context.Context, response *http.Response, answer *
 		return &Error{Kind: kind, Status: answer.Status, Err: err}
 	}
 	var body bytes.Buffer
+	if spare := c.spare.Swap(nil); spare != nil {
+		body = *bytes.NewBuffer((*spare)[:0])
+	}
 	// An eighth more than last time, and what ReadFrom wants free to see the
 	// end without growing.
 	last := min(max(c.lastSize[min(answer.Form, Full)].Load(), response.ContentLength), c.cfg.MaxBody)

@@ -302,3 +302,25 @@ func listen(t *testing.T) net.Listener {
 	t.Cleanup(func() { listener.Close() })
 	return listener
 }
+
+// A body that was given back is used for the next answer, if it is large enough.
+func TestReuse(t *testing.T) {
+	cfg, _ := startKubelet(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, smallDocument) })
+	client := startClient(t, cfg)
+	first, err := client.Fetch(t.Context(), Full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Reuse(first.Body)
+	second, err := client.Fetch(t.Context(), Full)
+	if err != nil || string(second.Body) != smallDocument {
+		t.Fatalf("%q, %v", second.Body, err)
+	}
+	third, err := client.Fetch(t.Context(), Full)
+	if err != nil || string(third.Body) != smallDocument || &third.Body[0] == &second.Body[0] {
+		t.Fatalf("%q, %v; a body in use must not be used again", third.Body, err)
+	}
+	if &first.Body[0] != &second.Body[0] {
+		t.Error("the body that was given back was not used again")
+	}
+}

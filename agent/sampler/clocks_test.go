@@ -52,6 +52,8 @@ func (n *node) restart() {
 }
 
 // Fetch implements [sampler.Kubelet].
+func (*node) Reuse([]byte) {}
+
 func (n *node) Fetch(_ context.Context, form kubelet.Form) (kubelet.Answer, error) {
 	s := model.Sample{Start: start - 1000}
 	s.Set(model.Measured, uint64(n.measured))
@@ -249,6 +251,8 @@ func TestResumeAfterSuspend(t *testing.T) {
 type fetch func(form kubelet.Form) kubelet.Answer
 
 // Fetch implements [sampler.Kubelet].
+func (fetch) Reuse([]byte) {}
+
 func (f fetch) Fetch(_ context.Context, form kubelet.Form) (kubelet.Answer, error) {
 	return f(form), nil
 }

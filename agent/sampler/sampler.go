@@ -23,6 +23,8 @@ const fullEvery = 4
 // A Kubelet is asked for a summary; *kubelet.Client is one.
 type Kubelet interface {
 	Fetch(ctx context.Context, form kubelet.Form) (kubelet.Answer, error)
+	// Reuse takes back the body of an answer.
+	Reuse(body []byte)
 }
 
 // A Ring takes samples; *ring.Ring is one.

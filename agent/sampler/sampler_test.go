@@ -26,6 +26,8 @@ type fakeKubelet struct {
 	forms  []kubelet.Form
 }
 
+func (*fakeKubelet) Reuse([]byte) {}
+
 func (f *fakeKubelet) Fetch(ctx context.Context, form kubelet.Form) (kubelet.Answer, error) {
 	f.asked, f.forms = append(f.asked, time.Now()), append(f.forms, form)
 	select {

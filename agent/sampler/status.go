@@ -1,6 +1,7 @@
 package sampler
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -28,6 +29,7 @@ func (s *Sampler) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.status
+	st.Answer.Body = bytes.Clone(st.Answer.Body)
 	st.Since, st.Failures = s.change.Since(), s.change.Failures()
 	return st
 }
@@ -37,8 +39,10 @@ func (s *Sampler) Ready() error {
 	if !s.ring.Empty() {
 		return nil
 	}
-	if err := s.Status().Err; err != nil {
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.status.Err != nil {
+		return s.status.Err
 	}
 	return errors.New("no sample yet")
 }
@@ -46,6 +50,7 @@ func (s *Sampler) Ready() error {
 // keep notes the answer for Status and logs if that is a change.
 func (s *Sampler) keep(slot int64, a *kubelet.Answer, err error) {
 	s.mu.Lock()
+	s.kubelet.Reuse(s.status.Answer.Body)
 	s.status.Slot, s.status.Answer, s.status.Err = slot, *a, err
 	s.status.Answer.Scrape.Groups = nil
 	s.mu.Unlock()

@@ -93,7 +93,7 @@ func refusal(s sampler.Status) (what, why string) {
 	if !ok {
 		return "The kubelet's answer is of no use", why
 	}
-	if error(e) == s.Err {
+	if s.Err.Error() == e.Error() {
 		why = e.Err.Error() // what says the rest
 	}
 	switch e.Kind {

@@ -148,6 +148,9 @@ func (r *Ring) flush() error {
 	defer r.mu.Unlock()
 	if r.sinceAttach%diskEvery == 0 {
 		r.disk = st.diskBytes()
+		if len(r.aside) > 0 {
+			r.aside = r.dir.aside() // somebody may have deleted them
+		}
 	}
 	r.setErr(nil)
 	return nil

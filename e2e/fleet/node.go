@@ -13,6 +13,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/agent/app"
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
+	"github.com/rollcall-metrics/rollcall/agent/ring"
 	"github.com/rollcall-metrics/rollcall/agent/sampler"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/network"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/standin"
@@ -52,6 +53,7 @@ func (f *Fleet) newNode(i int) (*node, error) {
 	n.cfg = app.Config{
 		Node: name, Resolution: f.cfg.Resolution, Duration: 24 * time.Hour,
 		DataDir: filepath.Join(f.dir, name),
+		MaxDisk: ring.DefaultMaxDisk,
 		Kubelet: kubelet.Config{
 			Address: addr.String(), Port: 10250, CAFile: f.authority.CA(),
 			TokenFile: f.tokenFile, Timeout: 10 * time.Second,

@@ -1,0 +1,14 @@
+// Command agentchild is the agent for the benchmark: what the real one is made
+// of and hardly more, so that it weighs the same, but it can sample a day's
+// history at speed before it runs.
+package main
+
+import (
+	"os"
+
+	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
+)
+
+func main() {
+	os.Exit(job.Main(os.Args[1:], map[string]job.Func{"agent": job.Agent, "feed": job.Feed, "roster": job.Roster}))
+}

@@ -46,14 +46,18 @@ type versioned struct {
 // salvageBatch is how much is written at a time.
 const salvageBatch = 256 << 10
 
-// salvageStore copies what can be read in dir. unread names the files that
-// could not be read in full.
-func salvageStore(fs vfs.FS, dir string, into *store) (unread []string, err error) {
-	s := &salvage{
+func newSalvage(fs vfs.FS, dir string, into *store) *salvage {
+	return &salvage{
 		fs: fs, dir: dir, into: into, batch: into.db.NewBatch(),
 		infos: map[uint64]BlockInfo{}, found: map[uint64]*block{},
 		groups: map[uint64]int{}, bytes: map[uint64]int64{}, heads: map[int]versioned{},
 	}
+}
+
+// salvageStore copies what can be read in dir. unread names the files that
+// could not be read in full.
+func salvageStore(fs vfs.FS, dir string, into *store) (unread []string, err error) {
+	s := newSalvage(fs, dir, into)
 	names, err := fs.List(dir)
 	if err != nil {
 		return nil, errors.Join(err, s.batch.Close())

@@ -129,7 +129,7 @@ func (s *salvage) take(k, v []byte, at uint64) {
 	case !ok:
 	case k[0] == keyBlock:
 		var info BlockInfo
-		if json.Unmarshal(v, &info) == nil && info.Seq == seq {
+		if json.Unmarshal(v, &info) == nil && info.Seq == seq && info.validate() == nil {
 			s.infos[seq] = info
 		}
 	case k[0] == keyChunk:

@@ -1,6 +1,11 @@
 package ring
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
 
 // A BlockInfo describes one block. It is stored with the block, as JSON.
 type BlockInfo struct {
@@ -24,6 +29,14 @@ type BlockInfo struct {
 	Lost int `json:"lost,omitempty"`
 	// Gaps are the slots without samples, and why.
 	Gaps []Gap `json:"gaps,omitempty"`
+}
+
+// validate refuses what no ring has written.
+func (b *BlockInfo) validate() error {
+	if b.Groups < 0 || b.Slots < 0 || b.Lost < 0 || b.Bytes < 0 || b.Start%model.BlockSeconds != 0 || b.Resolution > model.BlockSeconds {
+		return fmt.Errorf("block %d makes no sense", b.Seq)
+	}
+	return model.ValidateResolution(time.Duration(b.Resolution) * time.Second)
 }
 
 // seconds is how much measuring time the block holds.

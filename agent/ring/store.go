@@ -214,7 +214,11 @@ func (s *store) load() (list, error) {
 		switch seq, _ := keySeq(it.Key()); it.Key()[0] {
 		case keyBlock:
 			var info BlockInfo
-			if err := json.Unmarshal(v, &info); err != nil {
+			err := json.Unmarshal(v, &info)
+			if err == nil {
+				err = info.validate()
+			}
+			if err != nil {
 				return l, errors.Join(fmt.Errorf("list of blocks: %w", err), it.Close())
 			}
 			l.blocks = append(l.blocks, info)

@@ -176,7 +176,8 @@ func (r *Ring) replace(slug string, why error) (*store, list, error) {
 	if err := errors.Join(err, st.close()); err != nil {
 		return fail(err)
 	}
-	name, err := r.dir.switchStores(slug, why.Error(), time.Now())
+	says, _, _ := strings.Cut(why.Error(), "\n") // Pebble's errors go on with what helps nobody
+	name, err := r.dir.switchStores(slug, says, time.Now())
 	if err != nil {
 		return fail(err)
 	}
@@ -188,7 +189,7 @@ func (r *Ring) replace(slug string, why error) (*store, list, error) {
 	}
 	r.metrics.setAside.Inc()
 	r.log.Error("the store was damaged: it is set aside, what could be read of it is in a new one", "dir", r.cfg.Dir,
-		"setAside", name, "blocks", len(held.blocks), "chunksLost", lostChunks(held.blocks), "unreadFiles", unread, "err", why)
+		"setAside", name, "blocks", len(held.blocks), "chunksLost", lostChunks(held.blocks), "unreadFiles", unread, "err", says)
 	return st, held, nil
 }
 

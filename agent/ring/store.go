@@ -235,7 +235,7 @@ func (s *store) load() (list, error) {
 			l.nextSeq = max(l.nextSeq, h.seq+1)
 		}
 	}
-	if err := errors.Join(it.Error(), it.Close()); err != nil {
+	if err := it.Close(); err != nil {
 		return l, err
 	}
 	l.replay(heads)

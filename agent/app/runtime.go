@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// gcPercent is GOGC: the live heap is about 7 MiB, so that half of it on
-	// top costs 3 MiB instead of 7, for a collection every minute more.
+	// gcPercent is GOGC: 100, Go's default, makes the agent 2.4 MiB larger
+	// (docs/bench/agent.json).
 	gcPercent = 50
 	// maxProcs is GOMAXPROCS: on a node of 64 cores the Go runtime keeps 5 MiB
 	// for processors that have nothing to do.

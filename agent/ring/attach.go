@@ -21,10 +21,14 @@ const ioTries = 3
 // why. Only the writer calls it.
 func (r *Ring) attach(readOnly bool) {
 	st, held, err := r.openDir(readOnly)
-	r.mu.Lock()
+	aside, size := r.dir.aside(), int64(0)
+	if st != nil {
+		size = st.diskBytes()
+	}
+	r.mu.Lock() // nothing under it waits for the disk
 	defer r.mu.Unlock()
 	r.sinceAttach, r.retryIn = 0, reopenEvery
-	r.aside = r.dir.aside()
+	r.aside, r.disk = aside, size
 	if err != nil {
 		r.metrics.errors.Inc()
 		r.setErr(err)
@@ -34,7 +38,6 @@ func (r *Ring) attach(readOnly bool) {
 	}
 	r.takeOver(held)
 	r.store = st
-	r.disk = st.diskBytes()
 	if err == nil {
 		r.log.Info("ring opened", "dir", r.cfg.Dir, "blocks", len(held.blocks), "openSlots", r.openSlots(), "tookMs", r.busyFor().Milliseconds())
 	}

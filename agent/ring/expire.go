@@ -6,9 +6,9 @@ const (
 	// chunkOverhead is what a chunk takes on disk beside its body: names, key,
 	// and its share of a table's index.
 	chunkOverhead = 200
-	// overhead is what the store takes beside the blocks: three logs of 512
-	// KiB, and tables of records and of what was deleted, four of 512 KiB, twice
-	// while they are compacted.
+	// overhead is what the store takes beside the blocks: up to three logs, and
+	// four tables of records, twice while they are compacted. TestMaxDisk looks
+	// whether it is enough.
 	overhead = 7 << 20
 )
 

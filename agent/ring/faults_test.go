@@ -287,6 +287,40 @@ func TestSlowDisk(t *testing.T) {
 	})
 }
 
+// Also looking at the stores that were set aside keeps nobody else waiting.
+func TestHangsWhileLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var hangs atomic.Bool
+		mem := vfs.NewMem()
+		if err := mem.MkdirAll("data/ring.damaged-2026-11-21T120435Z-unreadable", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r := open(t, config(errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if hangs.Load() && op.Kind == errorfs.OpList {
+				<-gate
+			}
+			return nil
+		}))))
+		hangs.Store(true)
+		late := 0
+		for _, slot := range slots(t0, 2*diskEvery) {
+			if err := r.Append(slot, at(slot, 3)); err != nil {
+				late++
+			}
+		}
+		if s := r.Status(); late == 0 || s.State != ReadOnly || len(s.SetAside) != 1 {
+			t.Errorf("%d appends were late, status %+v", late, s)
+		}
+		hangs.Store(false)
+		close(gate)
+		mustAppend(t, r, t0+2*diskEvery*15)
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // A disk that never answers does not keep the process from starting or ending.
 func TestDiskHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -61,8 +61,8 @@ func readTable(fs vfs.FS, path string, seqs []uint64, take func(k, v []byte, at 
 		return it.Error()
 	}
 	// Each block by itself: what follows the damage can be read again. Not
-	// without end: at each damaged piece Pebble looks for the bit that flipped,
-	// which takes it 100 ms.
+	// without end: at each damaged piece Pebble tries every bit for the one that
+	// flipped.
 	for i, failed := 0, 0; i < len(seqs) && failed < maxFailures; i++ {
 		prefix := chunkPrefix(seqs[i])
 		kv := it.SeekGE(prefix, 0)

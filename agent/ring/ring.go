@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,8 +28,8 @@ const (
 	// reopenEvery is after how many slots a store that could not be opened is
 	// tried again: a minute at 15 s.
 	reopenEvery = 4
-	// deleteBlocks is how many blocks are deleted at a time: fewer, larger
-	// range deletions cost a third of the compactions.
+	// deleteBlocks is how many blocks are deleted at a time, an hour's: each
+	// deletion is an entry of the manifest, synced.
 	deleteBlocks = 4
 )
 
@@ -47,6 +48,7 @@ var ErrNotStored = errors.New("kept in memory, not on disk")
 var (
 	errClosed    = errors.New("the ring is closed")
 	errOpening   = errors.New("the store is being opened")
+	errLate      = fmt.Errorf("the disk took more than %v", appendWait)
 	errAbandoned = errors.New("the ring is abandoned")
 )
 
@@ -155,9 +157,9 @@ func (r *Ring) setErr(err error) {
 // Append adds one slot's samples. When it returns nil they are on disk. An
 // error that wraps [ErrNotStored] says that they are in memory only; they are
 // written with a later slot. The ring keeps s: it must not be changed any more.
-// It returns after 2 s at most, also if the disk
-// hangs. Slots may come late, twice or from a clock that has jumped: of two
-// samples for the same slot, the one appended later counts.
+// It returns after 2 s at most, also if the disk hangs. Slots, in Unix seconds
+// and multiples of the resolution, may come late, twice or from a clock that has
+// jumped: of two samples for the same slot, the one appended later counts.
 func (r *Ring) Append(slot int64, s *model.Scrape) error {
 	if slot%int64(r.cfg.Resolution/time.Second) != 0 {
 		return fmt.Errorf("slot %d is not a multiple of %v", slot, r.cfg.Resolution)
@@ -200,7 +202,7 @@ func (r *Ring) Append(slot int64, s *model.Scrape) error {
 		return err
 	case <-timer.C:
 		r.noteLate()
-		return fmt.Errorf("%w: %w", ErrNotStored, r.Err())
+		return fmt.Errorf("%w: %w", ErrNotStored, cmp.Or(r.Err(), errLate))
 	}
 }
 

@@ -145,13 +145,18 @@ func (r *Ring) flush() error {
 		return r.failed(fmt.Errorf("delete old blocks: %w", err))
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.sinceAttach%diskEvery == 0 {
-		r.disk = st.diskBytes()
-		if len(r.aside) > 0 {
-			r.aside = r.dir.aside() // somebody may have deleted them
+	look := r.sinceAttach%diskEvery == 0
+	aside, size := r.aside, r.disk
+	r.mu.Unlock()
+	if look {
+		size = st.diskBytes()
+		if len(aside) > 0 {
+			aside = r.dir.aside() // somebody may have deleted them
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aside, r.disk = aside, size
 	r.setErr(nil)
 	return nil
 }
@@ -211,7 +216,14 @@ func (r *Ring) finish() {
 	}
 	r.mu.Lock()
 	r.store = nil
+	lost := 0
+	for _, b := range r.inMemory() {
+		lost += b.unstored()
+	}
 	r.mu.Unlock()
+	if lost > 0 && !abandon {
+		r.log.Error("slots that are in memory only are lost", "dir", r.cfg.Dir, "slots", lost)
+	}
 	if st != nil {
 		err = errors.Join(err, st.close())
 	}

@@ -243,7 +243,8 @@ func (r *run) recover() error {
 		c := caught[0]
 		r.note("%s", c.what)
 		r.crashes++
-		if err := r.ring.Abandon(); err != nil {
+		// A ring that was closed while the disk failed says so again.
+		if err := r.ring.Abandon(); err != nil && !errors.Is(err, ring.ErrNotStored) {
 			return fmt.Errorf("abandon: %w", err)
 		}
 		r.trap = newTrap(c.fs, r.trap.rng)

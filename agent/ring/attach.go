@@ -88,7 +88,9 @@ func (r *Ring) openDir(readOnly bool) (*store, list, error) {
 	if err := st.close(); err != nil {
 		return nil, list{}, fmt.Errorf("open the ring in %s: %w", r.cfg.Dir, err)
 	}
-	st, err = openStore(r.cfg, r.dir.join(storeName), false, false, r.listener())
+	if err = r.dir.syncLogs(); err == nil {
+		st, err = openStore(r.cfg, r.dir.join(storeName), false, false, r.listener())
+	}
 	if err == nil {
 		return st, held, nil
 	}

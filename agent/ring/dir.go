@@ -261,6 +261,31 @@ func (d *directory) sync(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
+// syncLogs writes the store's logs from the kernel's memory to the disk, which
+// who wrote them may not have lived to do. Pebble writes what they hold into
+// tables before its manifest lists these: after a power loss between the two
+// such a table would hold what is nowhere else, and be taken for one that a
+// damaged manifest forgot.
+func (d *directory) syncLogs() error {
+	names, err := d.fs.List(d.join(storeName))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".log") {
+			continue
+		}
+		f, err := d.fs.OpenReadWrite(d.fs.PathJoin(d.join(storeName), name), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // aside lists the stores that were set aside, oldest first.
 func (d *directory) aside() []SetAside {
 	names, _ := d.fs.List(d.path)

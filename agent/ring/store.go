@@ -79,10 +79,15 @@ func (s *store) fail(err error) {
 	}
 }
 
-// broken is why the store is to be closed, nil if it is not.
+// broken is why the store is to be closed, nil if it is not. A write counts
+// only if broken is nil after it. It asks the guard itself, which is frozen
+// before it tells: what another goroutine wrote in between went nowhere.
 func (s *store) broken() error {
 	if err := s.failure.Load(); err != nil {
 		return *err
+	}
+	if err := s.guard.err(); err != nil && !s.readOnly {
+		return fmt.Errorf("write: %w", err)
 	}
 	return nil
 }

@@ -128,12 +128,22 @@ func (h *history) check(r *ring.Ring, q model.Query) error {
 }
 
 // checkSalvaged checks less: of the slots that were acknowledged all that are
-// within the retention are there, and nothing that was never written.
+// within the retention are there, and nothing that was never written. Blocks
+// that had been deleted may be back, without some of their chunks.
 func (h *history) checkSalvaged(r *ring.Ring, acked int) error {
 	kept := history{h.retention, h.writes[:acked:acked]}
+	must := min(kept.mustKeep(), acked)
+	s := r.Status()
+	blocks := infos(&s)
+	for i, slots := len(blocks)-1, 0; i >= 0; i-- {
+		if blocks[i].Lost > 0 && slots < must {
+			return fmt.Errorf("%d chunks are lost of block %+v, which is within the retention", blocks[i].Lost, blocks[i])
+		}
+		slots += blocks[i].Slots
+	}
 	for _, pods := range []bool{false, true} {
 		got, err := answer(r, everything(pods))
-		if err != nil {
+		if err != nil && s.Lost == 0 {
 			return err
 		}
 		all := h.versions(everything(pods), len(h.writes))
@@ -142,14 +152,11 @@ func (h *history) checkSalvaged(r *ring.Ring, acked int) error {
 				return fmt.Errorf("%v is answered as %v, which was never written", e, values)
 			}
 		}
-		for e := range kept.versions(everything(pods), min(kept.mustKeep(), acked)) {
+		for e := range kept.versions(everything(pods), must) {
 			if _, ok := got[e]; !ok {
 				return fmt.Errorf("%v is not answered", e)
 			}
 		}
-	}
-	if s := r.Status(); s.Lost > 0 {
-		return fmt.Errorf("%d chunks are lost", s.Lost)
 	}
 	return nil
 }
@@ -175,6 +182,7 @@ func (h *history) versions(q model.Query, n int) map[entity][]version {
 
 // answer reads what the ring answers, and checks its form: blocks by time,
 // within a block pods by namespace, name and UID, and only what was asked for.
+// With the ring's own error comes what it did answer.
 func answer(r *ring.Ring, q model.Query) (map[entity]model.Values, error) {
 	before := r.Status()
 	got := map[entity]model.Values{}
@@ -184,7 +192,7 @@ func answer(r *ring.Ring, q model.Query) (map[entity]model.Values, error) {
 	var d chunk.Decoder
 	for b, err := range r.Chunks(context.Background(), q) {
 		if err != nil {
-			return nil, fmt.Errorf("query %+v: %w", q, err)
+			return got, fmt.Errorf("query %+v: %w", q, err)
 		}
 		c, err := chunk.Parse(b)
 		if err != nil {

@@ -41,6 +41,10 @@ func options(s *store, l listener) *pebble.Options {
 	}
 	// Deltas do not compress: zstd costs 2.3 times the CPU and saves nothing.
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	// Else Pebble logs an Excise, and does it when it flushes. A flush that
+	// fails, as it does when a table is needed that went nowhere after the
+	// guard froze, is repeated without a pause and without an end.
+	o.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	o.Experimental.CompactionScheduler = scheduler{pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest(), s}
 	return o
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -21,7 +22,13 @@ const (
 // TuneRuntime makes the process small: it is there once on every node. GOGC,
 // GOMAXPROCS and GOMEMLIMIT in the environment win. It is for a process that is
 // one agent: it changes settings of all the process.
+//
+// Profiles of the heap are off, as the runtime's table for them is 1.4 MiB;
+// GODEBUG=memprofilerate=524288 in the environment turns them on.
 func TuneRuntime(log *slog.Logger) {
+	if !strings.Contains(os.Getenv("GODEBUG"), "memprofilerate=") {
+		runtime.MemProfileRate = 0
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

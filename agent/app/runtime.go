@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// gcPercent is GOGC: 100, Go's default, makes the agent 2.4 MiB larger
+	// gcPercent is GOGC: 100, Go's default, makes the agent 2 MiB larger
 	// (docs/bench/agent.json).
 	gcPercent = 50
 	// maxProcs is GOMAXPROCS: on a node of 64 cores the Go runtime keeps 5 MiB

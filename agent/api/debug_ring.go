@@ -118,8 +118,8 @@ func (p *ringPage) late(resolution time.Duration) bool {
 
 // resolution is the newest block's, 0 if there is none.
 func (p *ringPage) resolution() time.Duration {
-	for _, b := range p.all() {
-		return time.Duration(b.Resolution) * time.Second
+	if all := p.all(); len(all) > 0 {
+		return time.Duration(all[0].Resolution) * time.Second
 	}
 	return 0
 }

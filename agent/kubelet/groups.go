@@ -14,9 +14,6 @@ const (
 	maxPods = 2048
 	// maxContainers is how many containers of one pod are kept.
 	maxContainers = 512
-	// maxName is the longest name in bytes: that of a DNS subdomain, which
-	// bounds all names in Kubernetes.
-	maxName = 253
 )
 
 // A podEntry is one pod of the document, before duplicates are sorted out.
@@ -157,7 +154,7 @@ func nameFlaw(name []byte) string {
 	switch {
 	case len(name) == 0:
 		return "is empty"
-	case len(name) > maxName:
+	case len(name) > model.MaxName:
 		return "is too long"
 	}
 	for i, c := range name {

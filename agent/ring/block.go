@@ -88,7 +88,7 @@ func (b *block) append(slot int64, s *model.Scrape) (refused []error) {
 
 func (b *block) appendGroup(slot int64, g *model.Group) error {
 	for _, name := range []string{g.Pod.Namespace, g.Pod.Name, g.Pod.UID} {
-		if len(name) > maxName {
+		if len(name) > model.MaxName {
 			return fmt.Errorf("name of %d bytes", len(name))
 		}
 	}

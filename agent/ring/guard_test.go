@@ -60,6 +60,7 @@ func TestDeletionAfterFreezing(t *testing.T) {
 	}
 }
 
+// someStore is a new store in memory.
 func someStore(t *testing.T) *store {
 	t.Helper()
 	l := listener{log: slog.New(slog.DiscardHandler), failed: func(error) {}, fatal: func(err error) { panic(err) }}
@@ -70,6 +71,7 @@ func someStore(t *testing.T) *store {
 	return st
 }
 
+// someBlock has number 7 and one slot, of the node and two pods.
 func someBlock() *block {
 	b := newBlock(7, t0, 15*time.Second)
 	b.append(t0, at(t0, 2))

@@ -20,9 +20,6 @@ import (
 //	uvarint(n) n × (uvarint(group) uvarint(len) tuples)    what grew
 const recordVersion = 1
 
-// maxName is the longest name of a Kubernetes object, in bytes.
-const maxName = 253
-
 // errRecord is wrapped by every error about bytes that are not a record of
 // the block.
 var errRecord = errors.New("damaged record of the open block")
@@ -210,4 +207,4 @@ func (r *reader) bytes(n uint64) []byte {
 	return b
 }
 
-func (r *reader) name() string { return string(r.bytes(r.uvarint(maxName))) }
+func (r *reader) name() string { return string(r.bytes(r.uvarint(model.MaxName))) }

@@ -51,9 +51,10 @@ func (n *node) restart() {
 	n.sampler = sampler.New(sampler.Config{Node: "node-1", Resolution: 15 * time.Second}, n, n.ring, slog.New(slog.DiscardHandler), n.reg)
 }
 
-// Fetch implements [sampler.Kubelet].
+// Reuse implements [sampler.Kubelet].
 func (*node) Reuse([]byte) {}
 
+// Fetch implements [sampler.Kubelet].
 func (n *node) Fetch(_ context.Context, form kubelet.Form) (kubelet.Answer, error) {
 	s := model.Sample{Start: start - 1000}
 	s.Set(model.Measured, uint64(n.measured))
@@ -250,9 +251,10 @@ func TestResumeAfterSuspend(t *testing.T) {
 // fetch is a kubelet.
 type fetch func(form kubelet.Form) kubelet.Answer
 
-// Fetch implements [sampler.Kubelet].
+// Reuse implements [sampler.Kubelet].
 func (fetch) Reuse([]byte) {}
 
+// Fetch implements [sampler.Kubelet].
 func (f fetch) Fetch(_ context.Context, form kubelet.Form) (kubelet.Answer, error) {
 	return f(form), nil
 }

@@ -88,7 +88,7 @@ func (b *Builder) place(samples []model.Sample) error {
 		s := &samples[i]
 		e := b.find(s, next)
 		if e < 0 {
-			if len(s.Name) > maxName {
+			if len(s.Name) > model.MaxName {
 				return fmt.Errorf("container name of %d bytes", len(s.Name))
 			}
 			if len(b.state.entities) == maxEntities {

@@ -83,10 +83,10 @@ func Parse(b []byte) (Chunk, error) {
 	return c, nil
 }
 
-// readName reads a name of at most maxName bytes; the bytes left are nil on failure.
+// readName reads a name of at most [model.MaxName] bytes; the bytes left are nil on failure.
 func readName(b []byte) (name, rest []byte) {
 	l, n := binary.Uvarint(b)
-	if n <= 0 || l > maxName || uint64(len(b)-n) < l {
+	if n <= 0 || l > model.MaxName || uint64(len(b)-n) < l {
 		return nil, nil
 	}
 	return b[n : n+int(l)], b[n+int(l):]

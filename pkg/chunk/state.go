@@ -14,8 +14,6 @@ const (
 	// cost at most about 1.5 MB of decoder state: 512 containers that restart
 	// eight times in one block.
 	maxEntities = 4096
-	// maxName is the longest name of a Kubernetes object, in bytes.
-	maxName = 253
 	// pageBits is the size of a memory page, which memory and storage come in.
 	pageBits = 12
 	pageMask = 1<<pageBits - 1

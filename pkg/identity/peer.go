@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 // A Role is what a process of the fleet does.
@@ -49,14 +51,11 @@ func (p Peer) Validate() error {
 	return nil
 }
 
-// maxName is the length of the longest Kubernetes object name, in bytes.
-const maxName = 253
-
 // ValidName tells whether a node or pod can have that name: a DNS-1123
 // subdomain as Kubernetes means it (labels of lower case letters, digits and
 // inner '-', joined by '.', at most 253 bytes, single labels of any length).
 func ValidName(name string) bool {
-	if name == "" || len(name) > maxName {
+	if name == "" || len(name) > model.MaxName {
 		return false
 	}
 	// prev is the byte before; a label's borders are like dots.

@@ -2,6 +2,10 @@ package model
 
 import "cmp"
 
+// MaxName is the length of the longest name of a Kubernetes object in bytes:
+// that of a DNS subdomain (RFC 1123).
+const MaxName = 253
+
 // Values are the metrics of one entity in one slot. A metric that the
 // kubelet did not report is absent, which is not the same as 0. The zero
 // Values is empty and ready to use.

@@ -3,13 +3,10 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,11 +16,10 @@ import (
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
 	"github.com/rollcall-metrics/rollcall/agent/ring"
 	"github.com/rollcall-metrics/rollcall/agent/sampler"
+	"github.com/rollcall-metrics/rollcall/pkg/golden"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -159,19 +155,7 @@ func TestDebugGolden(t *testing.T) {
 							t.Errorf("%v, problems %v", err, answer.Problems)
 						}
 					}
-					golden := filepath.Join("testdata", strings.NewReplacer(",", "", " ", "_").Replace("debug "+c.name+"."+form))
-					if *update {
-						if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-							t.Fatal(err)
-						}
-					}
-					want, err := os.ReadFile(golden)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if got != string(want) {
-						t.Errorf("got\n%s\nwant\n%s", got, want)
-					}
+					golden.Compare(t, strings.NewReplacer(",", "", " ", "_").Replace("debug "+c.name+"."+form), got)
 				})
 			})
 		}

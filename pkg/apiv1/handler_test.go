@@ -4,12 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +15,9 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
+	"github.com/rollcall-metrics/rollcall/pkg/golden"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -146,19 +142,7 @@ func TestGolden(t *testing.T) {
 				t.Errorf("not JSON: %s", w.Body)
 			}
 			got := fmt.Sprintf("GET %s\n%d %s %s\n%s", c.path, w.Code, w.Header().Get("Content-Type"), w.Header().Get("Cache-Control"), w.Body)
-			golden := filepath.Join("testdata", strings.ReplaceAll(c.name, " ", "_")+".golden")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			golden.Compare(t, strings.ReplaceAll(c.name, " ", "_")+".golden", got)
 			if later := get(unread(t, c.source), c.path); later.Code != w.Code || later.Body.String() != w.Body.String() {
 				t.Errorf("with pods that are read later: %d\n%s", later.Code, later.Body)
 			}

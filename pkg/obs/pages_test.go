@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/rollcall-metrics/rollcall/pkg/golden"
 )
 
 // answerPage is a page's answer to a browser, or to a program.
@@ -75,7 +77,7 @@ func TestPages(t *testing.T) {
 			t.Run(c.name+" "+form, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := answerPage(t, c.h, c.target, accept)
-					golden(t, strings.ReplaceAll("page "+c.name+"."+form, " ", "_"), withoutStyle(w.Body.String()))
+					golden.Compare(t, strings.ReplaceAll("page "+c.name+"."+form, " ", "_"), withoutStyle(w.Body.String()))
 					if form == "json" && !json.Valid(w.Body.Bytes()) {
 						t.Error("not JSON")
 					}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-metrics/rollcall/pkg/golden"
 )
 
 // get asks h for target and returns the status and the body.
@@ -30,7 +32,7 @@ func TestBuildInfo(t *testing.T) {
 			got.WriteString(strings.ReplaceAll(line, runtime.Version(), "GOVERSION"))
 		}
 	}
-	golden(t, "build_info.prom", got.String())
+	golden.Compare(t, "build_info.prom", got.String())
 }
 
 func TestRegistryHoldsProcessAndRuntime(t *testing.T) {

@@ -11,26 +11,16 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
-// A History is a ring that can be read pod by pod; *ring.Ring is one. It is
-// safe for concurrent use.
-type History interface {
-	Ring
-	// Pods lists the pods, each UID of them, of which Chunks yields something
-	// for the same query, by namespace, name and UID. With an error the list
-	// is of what could be read; the error of a ctx that has ended is one, too.
-	Pods(ctx context.Context, q model.Query) ([]model.PodRef, error)
-}
-
 // local answers /api/v1 from the node's own ring.
 type local struct {
 	node string
-	ring History
+	ring Ring
 }
 
 // Local is the source of a /api/v1 that covers this node only. It keeps
 // working when nothing else does: it needs no roster, no API server. It holds
 // the chunks of the node, but of pods only one chunk at a time.
-func Local(node string, r History) apiv1.Source { return local{node, r} }
+func Local(node string, r Ring) apiv1.Source { return local{node, r} }
 
 // Ask implements [apiv1.Source].
 func (l local) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) {
@@ -59,7 +49,7 @@ func (l local) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) 
 // A reading is what is read for one answer, step by step.
 type reading struct {
 	ctx   context.Context // of the request
-	ring  History
+	ring  Ring
 	query model.Query
 	left  time.Duration // for the steps to come; between them, time is the client's
 }

@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -15,28 +17,47 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
-// A Ring is read; *ring.Ring is one.
+// A Ring is read; *ring.Ring is one. It is safe for concurrent use.
 type Ring interface {
+	// Chunks yields the chunks that answer the query, by time. They may hold
+	// more than it asks for: other slots, containers and metrics, and slots
+	// instead of steps. The bytes are valid until the next step. An error comes
+	// last.
 	Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, error]
+	// Pods lists the pods, each UID of them, of which Chunks yields something
+	// for the same query, by namespace, name and UID. With an error the list
+	// is of what could be read; the error of a ctx that has ended is one, too.
+	Pods(ctx context.Context, q model.Query) ([]model.PodRef, error)
+	// Latest returns the newest slot, in Unix seconds, and its samples, which
+	// must not be changed; ok is false if there are none.
+	Latest() (slot int64, scrape model.Scrape, ok bool)
+	// Knows tells whether there is any sample of the pod or, if pod is empty, of
+	// the namespace, however old.
 	Knows(namespace, pod string) (bool, error)
 }
 
 // peer answers aggregators.
 type peer struct {
-	node       string
-	resolution time.Duration
-	ring       Ring
-	reading    *obs.Change
-	answers    *prometheus.CounterVec
-	seconds    prometheus.Histogram
+	cfg     PeerConfig
+	ring    Ring
+	reading *obs.Change
+	answers *prometheus.CounterVec
+	seconds prometheus.Histogram
+}
+
+// A PeerConfig is what aggregators are told of the agent.
+type PeerConfig struct {
+	Node string
+	// Resolution is the distance of slots, Retention how long they are kept.
+	Resolution, Retention time.Duration
 }
 
 // Peer returns the handler of the peer API; see pkg/wire. Who may ask is
 // decided by the TLS configuration of its server. debug is the handler of the
 // debug pages, which aggregators may read too.
-func Peer(node string, resolution time.Duration, r Ring, debug http.Handler, log *slog.Logger, reg prometheus.Registerer) http.Handler {
+func Peer(cfg PeerConfig, r Ring, debug http.Handler, log *slog.Logger, reg prometheus.Registerer) http.Handler {
 	p := &peer{
-		node: node, resolution: resolution, ring: r, reading: obs.NewChange(log, "ring for aggregators"),
+		cfg: cfg, ring: r, reading: obs.NewChange(log, "ring for aggregators"),
 		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_peer_answers_total",
 			Help: "Answers to aggregators by result: ok, invalid, failed (the ring could not be read), broken (the aggregator went away).",
@@ -48,7 +69,12 @@ func Peer(node string, resolution time.Duration, r Ring, debug http.Handler, log
 	}
 	reg.MustRegister(p.answers, p.seconds)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+wire.ChunksPath, p.chunks)
+	mux.HandleFunc("GET "+wire.ChunksPath, func(w http.ResponseWriter, r *http.Request) {
+		serve(p, w, r, wire.ParseQuery, p.chunks)
+	})
+	mux.HandleFunc("GET "+wire.LatestPath, func(w http.ResponseWriter, r *http.Request) {
+		serve(p, w, r, wire.ParseLatest, p.latest)
+	})
 	mux.HandleFunc("GET "+wire.DebugPath, func(w http.ResponseWriter, r *http.Request) {
 		page := r.Clone(r.Context())
 		page.URL.Path = "/debug/" + strings.TrimPrefix(r.URL.Path, wire.DebugPath)
@@ -58,45 +84,40 @@ func Peer(node string, resolution time.Duration, r Ring, debug http.Handler, log
 	return mux
 }
 
-func (p *peer) chunks(w http.ResponseWriter, r *http.Request) {
+// serve parses a question and has it answered. answer writes all but the header
+// and the end, and tells whether what was asked for is known, and what kept the
+// answer from being complete; a failure to write is errBroken.
+func serve[Q any](p *peer, w http.ResponseWriter, r *http.Request, parse func(url.Values) (Q, error),
+	answer func(context.Context, *wire.Writer, Q) (known bool, err error),
+) {
 	began := time.Now()
-	q, err := wire.ParseQuery(r.URL.Query())
+	q, err := parse(r.URL.Query())
 	if err != nil {
 		p.answers.WithLabelValues("invalid").Inc()
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", wire.ContentType)
-	result := p.answer(r.Context(), w, q)
+	result := "broken"
+	out, err := wire.NewWriter(w, &wire.Header{
+		Node:       p.cfg.Node,
+		Resolution: uint32(p.cfg.Resolution / time.Second),
+		Retention:  uint64(p.cfg.Retention / time.Second),
+	})
+	if err == nil {
+		known, failed := answer(r.Context(), out, q)
+		result = p.end(r.Context(), out, known, failed)
+	}
 	p.answers.WithLabelValues(result).Inc()
 	p.seconds.Observe(time.Since(began).Seconds())
 }
 
-// answer streams the chunks and returns how it went.
-func (p *peer) answer(ctx context.Context, w http.ResponseWriter, q model.Query) string {
-	out, err := wire.NewWriter(w, &wire.Header{
-		Node:       p.node,
-		Resolution: uint32(p.resolution / time.Second),
-	})
-	if err != nil {
-		return "broken"
-	}
-	n := 0
-	var failed error
-	for c, err := range p.ring.Chunks(ctx, q) {
-		if failed = err; err != nil {
-			break // it comes last
-		}
-		if out.Chunk(c) != nil {
-			return "broken"
-		}
-		n++
-	}
-	known := n > 0
-	if n == 0 && q.Namespace != "" && failed == nil {
-		known, failed = p.ring.Knows(q.Namespace, q.Pod)
-	}
-	if ctx.Err() != nil {
+// errBroken says that the aggregator has gone away.
+var errBroken = errors.New("the answer cannot be written")
+
+// end ends an answer and returns how it went.
+func (p *peer) end(ctx context.Context, out *wire.Writer, known bool, failed error) string {
+	if ctx.Err() != nil || errors.Is(failed, errBroken) {
 		return "broken"
 	}
 	p.reading.Set(failed)
@@ -107,4 +128,21 @@ func (p *peer) answer(ctx context.Context, w http.ResponseWriter, q model.Query)
 		return "failed"
 	}
 	return "ok"
+}
+
+// chunks answers a query.
+func (p *peer) chunks(ctx context.Context, out *wire.Writer, q model.Query) (known bool, _ error) {
+	for c, err := range p.ring.Chunks(ctx, q) {
+		if err != nil {
+			return known, err // it comes last
+		}
+		if out.Chunk(c) != nil {
+			return known, errBroken
+		}
+		known = true
+	}
+	if !known && q.Namespace != "" {
+		return p.ring.Knows(q.Namespace, q.Pod)
+	}
+	return known, nil
 }

@@ -27,7 +27,7 @@ import (
 func FuzzPeer(f *testing.F) {
 	r := fuzzedRing(f)
 	debug := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	h := api.Peer("node-1", 15*time.Second, r, debug, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	h := api.Peer(api.PeerConfig{Node: "node-1", Resolution: 15 * time.Second, Retention: time.Hour}, r, debug, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 
 	f.Add(http.MethodGet, wire.ChunksPath, "from=0&to=2000000000")
 	f.Add(http.MethodGet, wire.ChunksPath, "from=0&to=2000000000&pods=true")
@@ -85,20 +85,20 @@ func checkAnswer(t *testing.T, body []byte, u *url.URL) {
 	if err != nil {
 		t.Fatalf("%v was answered; parsing it says %v", u, err)
 	}
-	r, err := wire.NewReader(bytes.NewReader(body))
+	r, err := wire.NewReader(bytes.NewReader(body), -1)
 	if err != nil {
 		t.Fatalf("%v: %v", u, err)
 	}
 	n := 0
 	for {
-		b, err := r.Chunk()
+		item, err := r.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			t.Fatalf("%v: %v", u, err)
 		}
-		c, err := chunk.Parse(b)
+		c, err := chunk.Parse(item.Chunk)
 		if err != nil {
 			t.Fatalf("%v: %v", u, err)
 		}

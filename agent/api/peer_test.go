@@ -45,10 +45,12 @@ func (f *fakeRing) Chunks(_ context.Context, q model.Query) iter.Seq2[[]byte, er
 		}
 	}
 }
-func (f *fakeRing) Knows(string, string) (bool, error) { return f.known, nil }
+func (f *fakeRing) Knows(string, string) (bool, error)                        { return f.known, nil }
+func (f *fakeRing) Pods(context.Context, model.Query) ([]model.PodRef, error) { return nil, nil }
+func (f *fakeRing) Latest() (int64, model.Scrape, bool)                       { return 0, model.Scrape{}, false }
 
 func newPeer(r Ring) http.Handler {
-	return Peer("node-1", 15*time.Second, r, debugPages(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return Peer(PeerConfig{Node: "node-1", Resolution: 15 * time.Second, Retention: time.Hour}, r, debugPages(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
 func debugPages() http.Handler {
@@ -90,13 +92,13 @@ func TestChunks(t *testing.T) {
 			if w.Code != 200 || w.Header().Get("Content-Type") != wire.ContentType {
 				t.Fatalf("%d %s", w.Code, w.Header())
 			}
-			r, err := wire.NewReader(w.Body)
+			r, err := wire.NewReader(w.Body, -1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			n := 0
 			for ; err == nil; n++ {
-				_, err = r.Chunk()
+				_, err = r.Next()
 			}
 			if err != io.EOF {
 				t.Fatal(err)

@@ -126,7 +126,7 @@ func (a *Agent) servers() []obs.Server {
 	return []obs.Server{
 		{
 			Name: "peer", Listener: a.listeners[0], TLS: a.id.ServerConfig(identity.Aggregator),
-			Handler:     api.Peer(a.cfg.Node, a.cfg.Resolution, a.ring, debug, a.log, a.reg),
+			Handler:     api.Peer(api.PeerConfig{Node: a.cfg.Node, Resolution: a.cfg.Resolution, Retention: a.cfg.Duration}, a.ring, debug, a.log, a.reg),
 			IdleTimeout: peerIdle, ReadHeaderTimeout: peerWait, WriteTimeout: peerWrite,
 		},
 		{Name: "local", Listener: a.listeners[1], Handler: a.localHandler(debug)},

@@ -22,7 +22,7 @@ func read(node string, resp *http.Response, body *budgeted) (apiv1.NodeAnswer, e
 	if err := checkHead(node, resp); err != nil {
 		return answer, err
 	}
-	in, err := wire.NewReader(body)
+	in, err := wire.NewReader(body, resp.ContentLength)
 	if err != nil {
 		return answer, err
 	}
@@ -31,14 +31,14 @@ func read(node string, resp *http.Response, body *budgeted) (apiv1.NodeAnswer, e
 		return answer, &Error{node, coverage.Unauthorized, fmt.Errorf("it answers for another node, %q", quote(said))}
 	}
 	for {
-		chunk, err := in.Chunk()
+		item, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return apiv1.NodeAnswer{Node: node}, err
 		}
-		answer.Chunks = append(answer.Chunks, chunk)
+		answer.Chunks = append(answer.Chunks, item.Chunk)
 	}
 	if why := in.End.GetError(); why != "" {
 		return answer, &Error{node, coverage.Truncated, fmt.Errorf("it could not read its history: %s", quote(why))}

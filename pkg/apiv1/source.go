@@ -5,13 +5,19 @@ import (
 	"iter"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
-// A Question is what a request asks of the nodes.
+// A Question is what a request asks of the nodes. A source may answer with more
+// than its Container, Metrics, From and To ask for, and with slots instead of
+// steps; what is not wanted is left out here.
 type Question struct {
 	model.Query
+	// Latest asks for the newest sample of each entity, for as long as it is
+	// shown; From, To, Step and Agg have no meaning then.
+	Latest bool
 	// Node, if not empty, is the only node to ask.
 	Node string
 	// Timeout bounds asking and reading. What the client takes to receive the
@@ -21,8 +27,23 @@ type Question struct {
 
 // An Answer is what the nodes said. It belongs to one goroutine.
 type Answer struct {
-	Nodes    []NodeAnswer
+	Nodes []NodeAnswer
+	// Parts, if not nil, are what there is of pods beside Nodes, by namespace and
+	// name, those of one pod in the order in which they count. They may be ranged
+	// over any number of times.
+	Parts    iter.Seq[Part]
 	Coverage coverage.Coverage
+	// Tag, if not empty, changes whenever the answer to the same question does,
+	// and is the same in every process: it becomes the ETag.
+	Tag string
+	// Done, if not nil, is called once nothing more is read of the answer.
+	Done func()
+}
+
+// A Part is one chunk of a pod, and the node that has it.
+type Part struct {
+	Node  string
+	Chunk chunk.Chunk
 }
 
 // A NodeAnswer is what one node said: chunks that are here, or pods whose
@@ -32,6 +53,8 @@ type NodeAnswer struct {
 	// Chunks are the coded chunks, in the order in which the node sent them:
 	// of two samples for one slot the later one counts.
 	Chunks [][]byte
+	// Binned are chunks whose rows are steps, in the order in which they came.
+	Binned []Binned
 	// Pods are read one after the other, each when it is its turn to be
 	// written, so that a long answer never exists all at once. Answers about
 	// nodes have none: a node's own day is 0.5 MB.
@@ -39,6 +62,18 @@ type NodeAnswer struct {
 	// Known tells, when there are neither chunks nor pods, whether the node
 	// has older samples of what was asked for.
 	Known bool
+}
+
+// Binned are the steps of a chunk; the same step may come in several parts, of
+// several chunks and nodes.
+type Binned struct {
+	// Values is a coded chunk with one row at the start of each step: the sums of
+	// a mean, otherwise the values.
+	Values []byte
+	// Weights has the same rows: of a mean how many values each sum has; of the
+	// last, how many seconds after the start of its step the value's slot
+	// begins. It is empty for the largest and the smallest.
+	Weights []byte
 }
 
 // PodChunks are a node's chunks of one pod, under all UIDs that it had.

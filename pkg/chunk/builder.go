@@ -26,9 +26,16 @@ type placed struct {
 
 // NewBuilder starts an empty chunk.
 func NewBuilder(h Header) *Builder {
-	b := &Builder{header: h}
-	b.state.reset()
+	b := new(Builder)
+	b.Reset(h)
 	return b
+}
+
+// Reset starts another empty chunk in the memory of the one before, whose Body
+// is no longer valid then.
+func (b *Builder) Reset(h Header) {
+	b.header, b.body = h, b.body[:0]
+	b.state.reset()
 }
 
 // Header is the header that the builder was made with.

@@ -101,6 +101,23 @@ func (d *Decoder) readTuple() error {
 	return nil
 }
 
+// define adds an entity. In chunk after chunk the same few names come, so the
+// name that was at this place before is used again if it is the same.
+func (d *Decoder) define(name []byte, start int64) {
+	i := len(d.state.entities)
+	if i < cap(d.state.entities) {
+		d.state.entities = d.state.entities[:i+1]
+	} else {
+		d.state.entities = append(d.state.entities, entity{})
+	}
+	e := &d.state.entities[i]
+	known := e.sample.Name
+	if known != string(name) {
+		known = string(name)
+	}
+	*e = entity{sample: model.Sample{Name: known, Start: start}}
+}
+
 func (d *Decoder) readSet() error {
 	defs, n := binary.Uvarint(d.rest)
 	if n <= 0 || defs > uint64(maxEntities-len(d.state.entities)) {
@@ -117,10 +134,7 @@ func (d *Decoder) readSet() error {
 			return corrupt("start of entity %q", name)
 		}
 		d.rest = rest[n:]
-		d.state.entities = append(d.state.entities, entity{sample: model.Sample{
-			Name:  string(name),
-			Start: int64(unzigzag(start)) + d.header.Block,
-		}})
+		d.define(name, int64(unzigzag(start))+d.header.Block)
 	}
 	size := (len(d.state.entities) + 7) / 8
 	if len(d.rest) < size {

@@ -11,6 +11,7 @@ func FuzzParseQuery(f *testing.F) {
 	for _, query := range []string{
 		"from=1&to=2", "from=-5&to=1099511627776&pods=true", "from=1&to=2&pods=1&namespace=a%26b&pod=c%3Dd",
 		"from=1&to=2&pods=false&namespace=a", "from=1&from=2&to=3", "from=9223372036854775807&to=9223372036854775807", "=&;",
+		"from=1&to=2&pods=true&namespace=a&pod=b&container=c&metrics=6&step=60&agg=mean",
 	} {
 		f.Add(query)
 	}

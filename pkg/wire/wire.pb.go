@@ -31,6 +31,8 @@ type Frame struct {
 	//	*Frame_Header
 	//	*Frame_Chunk
 	//	*Frame_End
+	//	*Frame_Binned
+	//	*Frame_Pod
 	Kind          isFrame_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -100,6 +102,24 @@ func (x *Frame) GetEnd() *End {
 	return nil
 }
 
+func (x *Frame) GetBinned() *Binned {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Binned); ok {
+			return x.Binned
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetPod() *Pod {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Pod); ok {
+			return x.Pod
+		}
+	}
+	return nil
+}
+
 type isFrame_Kind interface {
 	isFrame_Kind()
 }
@@ -110,7 +130,7 @@ type Frame_Header struct {
 }
 
 type Frame_Chunk struct {
-	// A chunk as it is stored; see pkg/chunk.
+	// A chunk as it is stored, or part of one; see pkg/chunk.
 	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
@@ -119,18 +139,34 @@ type Frame_End struct {
 	End *End `protobuf:"bytes,3,opt,name=end,proto3,oneof"`
 }
 
+type Frame_Binned struct {
+	// A chunk whose rows are steps instead of slots.
+	Binned *Binned `protobuf:"bytes,4,opt,name=binned,proto3,oneof"`
+}
+
+type Frame_Pod struct {
+	// A pod of which there are samples, but none in this answer.
+	Pod *Pod `protobuf:"bytes,5,opt,name=pod,proto3,oneof"`
+}
+
 func (*Frame_Header) isFrame_Kind() {}
 
 func (*Frame_Chunk) isFrame_Kind() {}
 
 func (*Frame_End) isFrame_Kind() {}
 
+func (*Frame_Binned) isFrame_Kind() {}
+
+func (*Frame_Pod) isFrame_Kind() {}
+
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The agent's node. It has to be the one that was asked.
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	// The distance of slots, in seconds.
-	Resolution    uint32 `protobuf:"varint,2,opt,name=resolution,proto3" json:"resolution,omitempty"`
+	Resolution uint32 `protobuf:"varint,2,opt,name=resolution,proto3" json:"resolution,omitempty"`
+	// How long samples are kept, in seconds.
+	Retention     uint64 `protobuf:"varint,3,opt,name=retention,proto3" json:"retention,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -179,9 +215,126 @@ func (x *Header) GetResolution() uint32 {
 	return 0
 }
 
+func (x *Header) GetRetention() uint64 {
+	if x != nil {
+		return x.Retention
+	}
+	return 0
+}
+
+// Binned are the steps of a chunk, each a row at the slot where the step
+// begins. Parts of one step, of several chunks or nodes, can be put together.
+type Binned struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A chunk: for a mean the sums of the values, otherwise the value.
+	Values []byte `protobuf:"bytes,1,opt,name=values,proto3" json:"values,omitempty"`
+	// A chunk with the same rows. For a mean: how many values each sum has. For
+	// the last: how many seconds after the beginning of its step the value's slot
+	// begins. For the largest and the smallest it is empty.
+	Weights       []byte `protobuf:"bytes,2,opt,name=weights,proto3" json:"weights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Binned) Reset() {
+	*x = Binned{}
+	mi := &file_wire_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Binned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Binned) ProtoMessage() {}
+
+func (x *Binned) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Binned.ProtoReflect.Descriptor instead.
+func (*Binned) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Binned) GetValues() []byte {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *Binned) GetWeights() []byte {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
+type Pod struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pod) Reset() {
+	*x = Pod{}
+	mi := &file_wire_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pod) ProtoMessage() {}
+
+func (x *Pod) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pod.ProtoReflect.Descriptor instead.
+func (*Pod) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Pod) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Pod) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type End struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many chunks came before.
+	// How many chunks and binned chunks came before.
 	Chunks uint64 `protobuf:"varint,1,opt,name=chunks,proto3" json:"chunks,omitempty"`
 	// Whether the agent has samples of the namespace or pod that was asked for,
 	// however old. Only set when it sent no chunks.
@@ -194,7 +347,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_wire_proto_msgTypes[2]
+	mi := &file_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +359,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[2]
+	mi := &file_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +372,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{2}
+	return file_wire_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *End) GetChunks() uint64 {
@@ -248,17 +401,26 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x10rollcall.wire.v1\"\x86\x01\n" +
+	"wire.proto\x12\x10rollcall.wire.v1\"\xe5\x01\n" +
 	"\x05Frame\x122\n" +
 	"\x06header\x18\x01 \x01(\v2\x18.rollcall.wire.v1.HeaderH\x00R\x06header\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunk\x12)\n" +
-	"\x03end\x18\x03 \x01(\v2\x15.rollcall.wire.v1.EndH\x00R\x03endB\x06\n" +
-	"\x04kind\"<\n" +
+	"\x03end\x18\x03 \x01(\v2\x15.rollcall.wire.v1.EndH\x00R\x03end\x122\n" +
+	"\x06binned\x18\x04 \x01(\v2\x18.rollcall.wire.v1.BinnedH\x00R\x06binned\x12)\n" +
+	"\x03pod\x18\x05 \x01(\v2\x15.rollcall.wire.v1.PodH\x00R\x03podB\x06\n" +
+	"\x04kind\"Z\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1e\n" +
 	"\n" +
 	"resolution\x18\x02 \x01(\rR\n" +
-	"resolution\"I\n" +
+	"resolution\x12\x1c\n" +
+	"\tretention\x18\x03 \x01(\x04R\tretention\":\n" +
+	"\x06Binned\x12\x16\n" +
+	"\x06values\x18\x01 \x01(\fR\x06values\x12\x18\n" +
+	"\aweights\x18\x02 \x01(\fR\aweights\"7\n" +
+	"\x03Pod\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"I\n" +
 	"\x03End\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\bR\x05known\x12\x14\n" +
@@ -276,20 +438,24 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_wire_proto_goTypes = []any{
 	(*Frame)(nil),  // 0: rollcall.wire.v1.Frame
 	(*Header)(nil), // 1: rollcall.wire.v1.Header
-	(*End)(nil),    // 2: rollcall.wire.v1.End
+	(*Binned)(nil), // 2: rollcall.wire.v1.Binned
+	(*Pod)(nil),    // 3: rollcall.wire.v1.Pod
+	(*End)(nil),    // 4: rollcall.wire.v1.End
 }
 var file_wire_proto_depIdxs = []int32{
 	1, // 0: rollcall.wire.v1.Frame.header:type_name -> rollcall.wire.v1.Header
-	2, // 1: rollcall.wire.v1.Frame.end:type_name -> rollcall.wire.v1.End
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 1: rollcall.wire.v1.Frame.end:type_name -> rollcall.wire.v1.End
+	2, // 2: rollcall.wire.v1.Frame.binned:type_name -> rollcall.wire.v1.Binned
+	3, // 3: rollcall.wire.v1.Frame.pod:type_name -> rollcall.wire.v1.Pod
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -301,6 +467,8 @@ func file_wire_proto_init() {
 		(*Frame_Header)(nil),
 		(*Frame_Chunk)(nil),
 		(*Frame_End)(nil),
+		(*Frame_Binned)(nil),
+		(*Frame_Pod)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -308,7 +476,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

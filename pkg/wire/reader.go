@@ -1,0 +1,228 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// maxFrame is the largest frame: a chunk of a pod with 500 containers at 15 s
+	// is 0.5 MB, and nothing larger than a node's whole budget makes sense.
+	maxFrame = 4 << 20
+	// firstBuffer is what is read at first of an answer of unknown size, in bytes;
+	// most answers are smaller. Then it is twice as much each time, up to maxBuffer.
+	firstBuffer, maxBuffer = 1 << 10, 256 << 10
+)
+
+var (
+	// ErrTruncated says that a stream ended before its end frame.
+	ErrTruncated = errors.New("the answer broke off")
+	// ErrMalformed says that a stream is not one of frames.
+	ErrMalformed = errors.New("the answer is not a stream of frames")
+)
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+}
+
+// An Item is what one frame between header and end holds: either a chunk, or
+// binned values, perhaps with weights, or the name of a pod. The bytes are the
+// caller's; all items of an answer share their memory.
+type Item struct {
+	Chunk           []byte
+	Values, Weights []byte // see [Binned]
+	Namespace, Pod  string
+}
+
+// A Reader reads one answer. It holds what it has read, and asks for memory
+// only as bytes arrive, whatever sizes they claim. It is not safe for
+// concurrent use.
+type Reader struct {
+	r      io.Reader
+	buf    []byte // what has been read; frames before pos are done
+	pos    int
+	ended  error // of r
+	Header *Header
+	End    *End // set once Next returned io.EOF
+	chunks uint64
+}
+
+// NewReader reads an answer's header. size is how many bytes the whole answer
+// is said to have, or -1. Errors wrap [ErrTruncated], [ErrMalformed], or are
+// those of r.
+func NewReader(r io.Reader, size int64) (*Reader, error) {
+	if size <= 0 || size > maxBuffer {
+		size = firstBuffer
+	}
+	fr := &Reader{r: r, buf: make([]byte, 0, size)}
+	field, b, err := fr.frame()
+	if err != nil {
+		return nil, err
+	}
+	if field != fieldHeader {
+		return nil, malformed("it does not begin with a header")
+	}
+	fr.Header = new(Header)
+	return fr, unmarshal(b, fr.Header)
+}
+
+// Next returns what comes next, or io.EOF after the last; then End is set.
+// Errors are as with [NewReader].
+func (r *Reader) Next() (Item, error) {
+	field, b, err := r.frame()
+	if err != nil {
+		return Item{}, err
+	}
+	switch field {
+	case fieldChunk:
+		r.chunks++
+		return Item{Chunk: b}, nil
+	case fieldBinned:
+		r.chunks++
+		return binned(b)
+	case fieldPod:
+		return pod(b)
+	case fieldEnd:
+		r.End = new(End)
+		if err := unmarshal(b, r.End); err != nil {
+			return Item{}, err
+		}
+		if r.End.GetChunks() != r.chunks {
+			return Item{}, malformed("%d chunks came, %d were sent", r.chunks, r.End.GetChunks())
+		}
+		return Item{}, io.EOF
+	}
+	return Item{}, malformed("frame of an unknown kind")
+}
+
+func unmarshal(b []byte, m proto.Message) error {
+	if err := proto.Unmarshal(b, m); err != nil {
+		return malformed("%v", err)
+	}
+	return nil
+}
+
+func binned(b []byte) (item Item, err error) {
+	err = fields(b, func(field protowire.Number, value []byte) {
+		switch field {
+		case fieldValues:
+			item.Values = value
+		case fieldWeights:
+			item.Weights = value
+		}
+	})
+	if err == nil && item.Values == nil {
+		err = malformed("steps without values")
+	}
+	return item, err
+}
+
+func pod(b []byte) (item Item, err error) {
+	err = fields(b, func(field protowire.Number, value []byte) {
+		switch field {
+		case 1:
+			item.Namespace = string(value)
+		case 2:
+			item.Pod = string(value)
+		}
+	})
+	if err == nil && (item.Namespace == "" || item.Pod == "" || !utf8.ValidString(item.Namespace) || !utf8.ValidString(item.Pod)) {
+		err = malformed("pod without a name")
+	}
+	return item, err
+}
+
+// frame reads the next frame, which has one field of a known kind.
+func (r *Reader) frame() (field protowire.Number, value []byte, err error) {
+	size, err := r.size()
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := r.need(size); err != nil {
+		return 0, nil, err
+	}
+	frame := r.buf[r.pos : r.pos+size : r.pos+size]
+	r.pos += size
+	err = fields(frame, func(f protowire.Number, v []byte) {
+		if f <= fieldPod {
+			field, value = f, v
+		}
+	})
+	return field, value, err
+}
+
+// fields takes a message apart; fields that are not of bytes are left out.
+func fields(b []byte, take func(field protowire.Number, value []byte)) error {
+	for len(b) > 0 {
+		field, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return malformed("%v", protowire.ParseError(n))
+		}
+		rest := b[n:]
+		if kind == protowire.BytesType {
+			value, n := protowire.ConsumeBytes(rest)
+			if n < 0 {
+				return malformed("%v", protowire.ParseError(n))
+			}
+			take(field, value)
+			b = rest[n:]
+			continue
+		}
+		if n = protowire.ConsumeFieldValue(field, kind, rest); n < 0 {
+			return malformed("%v", protowire.ParseError(n))
+		}
+		b = rest[n:]
+	}
+	return nil
+}
+
+// size reads the length of the next frame.
+func (r *Reader) size() (int, error) {
+	for want := 1; want <= binary.MaxVarintLen64; want++ {
+		if err := r.need(want); err != nil {
+			return 0, err
+		}
+		if size, n := binary.Uvarint(r.buf[r.pos:]); n > 0 {
+			if size > maxFrame {
+				return 0, malformed("frame of %d bytes", size)
+			}
+			r.pos += n
+			return int(size), nil
+		}
+	}
+	return 0, malformed("length of a frame")
+}
+
+// need reads until n bytes after pos are there.
+func (r *Reader) need(n int) error {
+	for len(r.buf)-r.pos < n {
+		if r.ended != nil {
+			if errors.Is(r.ended, io.EOF) || errors.Is(r.ended, io.ErrUnexpectedEOF) {
+				return ErrTruncated
+			}
+			return r.ended
+		}
+		if len(r.buf) == cap(r.buf) {
+			r.grow()
+		}
+		var m int
+		m, r.ended = r.r.Read(r.buf[len(r.buf):cap(r.buf)])
+		r.buf = r.buf[:len(r.buf)+m]
+	}
+	return nil
+}
+
+// grow goes on in a new buffer, since items refer to the old one. It has room
+// for as much as there is of the frame that is being read, and more.
+func (r *Reader) grow() {
+	rest := r.buf[r.pos:]
+	buf := make([]byte, len(rest), len(rest)+max(len(rest), min(2*cap(r.buf), maxBuffer)))
+	copy(buf, rest)
+	r.buf, r.pos = buf, 0
+}

@@ -55,7 +55,7 @@ type piece struct {
 // memory, of a ctx that ended whatever would have followed.
 func (r *Ring) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		v, err := r.prepare(q)
+		v, err := r.prepare(q, false)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -63,7 +63,7 @@ func (r *Ring) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, erro
 		defer v.done()
 		failed := v.lacking
 		for _, p := range v.pieces {
-			for e, err := range v.entries(p, false) {
+			for e, err := range v.entries(p) {
 				if ctx.Err() != nil {
 					yield(nil, ctx.Err())
 					return
@@ -87,6 +87,7 @@ func (r *Ring) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, erro
 // A view is one consistent look at the ring.
 type view struct {
 	query   model.Query
+	names   bool // keys are wanted, no chunks
 	pieces  []piece
 	store   *store           // nil if no stored block is among the pieces
 	it      *pebble.Iterator // of the store
@@ -96,10 +97,10 @@ type view struct {
 // An entry is a chunk and its key.
 type entry struct{ key, value []byte }
 
-// entries yields the chunks of a piece, or only their keys, and the error that
+// entries yields the chunks of a piece, or only their names, and the error that
 // ends them. A store that cannot be read is to be looked at, and perhaps to be
 // set aside.
-func (v *view) entries(p piece, keysOnly bool) iter.Seq2[entry, error] {
+func (v *view) entries(p piece) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
 		if p.chunks != nil {
 			for _, c := range p.chunks {
@@ -119,7 +120,7 @@ func (v *view) entries(p piece, keysOnly bool) iter.Seq2[entry, error] {
 			if v.query.Pods && e.key[len(chunkPrefix(0))] == 0 {
 				continue // the node's own
 			}
-			if !keysOnly {
+			if !v.names {
 				e.value, _ = v.it.ValueAndErr() // the iterator keeps the error
 			}
 			if v.it.Error() != nil || !yield(e, nil) {
@@ -143,9 +144,10 @@ func (v *view) done() {
 }
 
 // prepare takes one consistent view of the ring: which blocks, and an iterator
-// over the stored ones. done must be called when there is no error.
-func (r *Ring) prepare(q model.Query) (*view, error) {
-	v, err := r.survey(q)
+// over the stored ones, with names only if their chunks do not matter. done must
+// be called when there is no error.
+func (r *Ring) prepare(q model.Query, names bool) (*view, error) {
+	v, err := r.survey(q, names)
 	if err != nil || v.store == nil {
 		return v, err
 	}
@@ -159,14 +161,15 @@ func (r *Ring) prepare(q model.Query) (*view, error) {
 	return v, nil
 }
 
-// survey finds the pieces, and copies those in memory.
-func (r *Ring) survey(q model.Query) (*view, error) {
+// survey finds the pieces, and copies those in memory: 400 KB of a full node,
+// unless names are enough.
+func (r *Ring) survey(q model.Query, names bool) (*view, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil, errClosed
 	}
-	v := &view{query: q}
+	v := &view{query: q, names: names}
 	memory := r.inMemory()
 	if r.store == nil && (len(memory) == 0 || q.From < memory[0].first()) {
 		v.lacking = fmt.Errorf("history on disk cannot be read: %w", cmp.Or(r.state(), errOpening))
@@ -194,9 +197,14 @@ func (r *Ring) survey(q model.Query) (*view, error) {
 		}
 		p := piece{start: b.start, seq: b.seq, chunks: []entry{}}
 		for _, g := range b.groups {
-			if matches(&q, g.Header().Pod) {
-				p.chunks = append(p.chunks, entry{chunkKey(b.seq, g.Header().Pod), g.AppendChunk(nil)})
+			if !matches(&q, g.Header().Pod) {
+				continue
 			}
+			e := entry{key: chunkKey(b.seq, g.Header().Pod)}
+			if !names {
+				e.value = g.AppendChunk(nil)
+			}
+			p.chunks = append(p.chunks, e)
 		}
 		slices.SortFunc(p.chunks, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
 		v.pieces = append(v.pieces, p)
@@ -219,7 +227,7 @@ func (r *Ring) inMemory() []*block {
 // Pods lists the pods that have chunks which answer the query, by namespace,
 // name and UID. With an error the list is what could be read.
 func (r *Ring) Pods(ctx context.Context, q model.Query) ([]model.PodRef, error) {
-	v, err := r.prepare(q)
+	v, err := r.prepare(q, true)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +235,7 @@ func (r *Ring) Pods(ctx context.Context, q model.Query) ([]model.PodRef, error) 
 	failed := v.lacking
 	names := map[string]struct{}{}
 	for _, p := range v.pieces {
-		for e, err := range v.entries(p, true) {
+		for e, err := range v.entries(p) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -265,13 +273,13 @@ func (r *Ring) Knows(namespace, pod string) (bool, error) {
 		}
 	}
 	r.mu.Unlock()
-	v, err := r.prepare(q)
+	v, err := r.prepare(q, true)
 	if err != nil {
 		return false, err
 	}
 	defer v.done()
 	for _, p := range slices.Backward(v.pieces) {
-		for _, err := range v.entries(p, true) {
+		for _, err := range v.entries(p) {
 			return err == nil, err
 		}
 	}

@@ -10,20 +10,14 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
-// staleSlots is how many slots an aggregator still shows a value after its own.
-const staleSlots = 3
-
 // latest answers with the newest scrape, and with the names of pods that are
 // not in it.
 func (p *peer) latest(ctx context.Context, out *wire.Writer, q wire.Latest) (known bool, _ error) {
-	slot, scrape, failed := p.newest(ctx, q.To)
+	slot, groups, failed := newest(ctx, p.ring, q.To, p.cfg.Resolution)
 	var b chunk.Builder
 	var coded []byte
-	for i := range scrape.Groups {
-		g := &scrape.Groups[i]
-		b.Reset(chunk.Header{Pod: g.Pod, Block: model.BlockOf(slot), Resolution: p.cfg.Resolution})
-		if err := b.Append(slot, g.Samples); err != nil {
-			failed = err
+	for i := range groups {
+		if !build(&b, slot, p.cfg.Resolution, &groups[i]) {
 			continue
 		}
 		coded = b.AppendChunk(coded[:0])
@@ -41,57 +35,114 @@ func (p *peer) latest(ctx context.Context, out *wire.Writer, q wire.Latest) (kno
 		if i > 0 && ref.Namespace == pods[i-1].Namespace && ref.Name == pods[i-1].Name {
 			continue // another UID
 		}
-		_, there := slices.BinarySearchFunc(scrape.Groups, model.PodRef{Namespace: ref.Namespace, Name: ref.Name}, compareName)
-		if !there && out.Pod(ref.Namespace, ref.Name) != nil {
+		if len(named(groups, ref.Namespace, ref.Name)) == 0 && out.Pod(ref.Namespace, ref.Name) != nil {
 			return known, errBroken
 		}
 	}
 	return known, failed
 }
 
-// compareName compares the pod of a group with a pod without its UID.
-func compareName(g model.Group, ref model.PodRef) int {
-	return model.PodRef{Namespace: g.Pod.Namespace, Name: g.Pod.Name}.Compare(ref)
+// build makes a chunk of one group. It returns false for a group that the ring
+// has refused, too.
+func build(b *chunk.Builder, slot int64, resolution time.Duration, g *model.Group) bool {
+	for _, name := range []string{g.Pod.Namespace, g.Pod.Name, g.Pod.UID} {
+		if len(name) > model.MaxName {
+			return false
+		}
+	}
+	b.Reset(chunk.Header{Pod: g.Pod, Block: model.BlockOf(slot), Resolution: resolution})
+	return b.Append(slot, g.Samples) == nil
+}
+
+// named are the groups of a pod, all its UIDs.
+func named(groups []model.Group, namespace, pod string) []model.Group {
+	from, _ := slices.BinarySearchFunc(groups, model.PodRef{Namespace: namespace, Name: pod}, func(g model.Group, ref model.PodRef) int {
+		return model.PodRef{Namespace: g.Pod.Namespace, Name: g.Pod.Name}.Compare(ref)
+	})
+	to := from
+	for to < len(groups) && groups[to].Pod.Namespace == namespace && groups[to].Pod.Name == pod {
+		to++
+	}
+	return groups[from:to]
+}
+
+// scraped is the newest scrape, by PodRef. Without one the slot is 0.
+func scraped(ring Ring) (slot int64, groups []model.Group) {
+	slot, scrape, ok := ring.Latest()
+	if !ok {
+		return 0, nil
+	}
+	groups = scrape.Groups
+	if !slices.IsSortedFunc(groups, compareGroups) { // a ring's that was opened again
+		groups = slices.Clone(groups)
+		slices.SortFunc(groups, compareGroups)
+	}
+	return slot, groups
 }
 
 // newest finds the newest scrape that is not after a slot. Mostly that is the
 // newest of all; if not, it is taken from the chunks of the last few slots.
-func (p *peer) newest(ctx context.Context, to int64) (slot int64, scrape model.Scrape, failed error) {
-	slot, scrape, ok := p.ring.Latest()
-	if !ok || slot <= to {
-		return slot, scrape, nil
+func newest(ctx context.Context, ring Ring, to int64, resolution time.Duration) (slot int64, groups []model.Group, failed error) {
+	if slot, groups = scraped(ring); slot <= to {
+		return slot, groups, nil
 	}
-	slot, scrape = 0, model.Scrape{}
-	q := model.Query{From: to - staleSlots*int64(p.cfg.Resolution/time.Second), To: to}
-	var d chunk.Decoder
-	for _, q.Pods = range []bool{false, true} {
-		for b, err := range p.ring.Chunks(ctx, q) {
-			var c chunk.Chunk
+	f := finder{from: to - model.StaleSlots*int64(resolution/time.Second), to: to}
+	for _, pods := range []bool{false, true} {
+		for b, err := range ring.Chunks(ctx, model.Query{Pods: pods, From: f.from, To: to}) {
 			if err == nil {
-				c, err = chunk.Parse(b)
+				err = f.read(b)
 			}
-			if err != nil {
-				return slot, scrape, err
-			}
-			g := model.Group{Pod: c.Pod}
-			for d.Reset(c); d.Next(); {
-				row := d.Row()
-				if row.Slot < max(slot, q.From) || row.Slot > to {
-					continue
-				}
-				if row.Slot > slot {
-					slot, scrape.Groups, g.Samples = row.Slot, nil, nil
-				}
-				g.Samples = append(g.Samples, *row.Sample)
-			}
-			if d.Err() != nil {
-				return slot, scrape, d.Err()
-			}
-			if len(g.Samples) > 0 {
-				scrape.Groups = append(scrape.Groups, g)
+			if err != nil && failed == nil {
+				failed = err
 			}
 		}
 	}
-	slices.SortFunc(scrape.Groups, func(a, b model.Group) int { return a.Pod.Compare(b.Pod) })
-	return slot, scrape, nil
+	return f.slot, f.sorted(), failed
+}
+
+func compareGroups(a, b model.Group) int { return a.Pod.Compare(b.Pod) }
+
+// A finder finds the newest of the slots from up to to, and its samples.
+type finder struct {
+	from, to int64
+	slot     int64 // 0: none yet
+	groups   []model.Group
+	decoder  chunk.Decoder
+}
+
+// read reads one chunk.
+func (f *finder) read(b []byte) error {
+	c, err := chunk.Parse(b)
+	if err != nil {
+		return err
+	}
+	g := model.Group{Pod: c.Pod}
+	for f.decoder.Reset(c); f.decoder.Next(); {
+		row := f.decoder.Row()
+		if row.Slot < max(f.slot, f.from) || row.Slot > f.to {
+			continue
+		}
+		if row.Slot > f.slot {
+			f.slot, f.groups, g.Samples = row.Slot, nil, nil
+		}
+		g.Samples = append(g.Samples, *row.Sample)
+	}
+	if len(g.Samples) == 0 {
+		return f.decoder.Err()
+	}
+	f.groups = append(f.groups, g)
+	return f.decoder.Err()
+}
+
+// sorted are the groups by PodRef. A clock that jumped back makes two chunks of
+// the same time: of two groups of one pod the later one counts.
+func (f *finder) sorted() []model.Group {
+	slices.SortStableFunc(f.groups, compareGroups)
+	kept := f.groups[:0]
+	for i, g := range f.groups {
+		if i+1 == len(f.groups) || f.groups[i+1].Pod != g.Pod {
+			kept = append(kept, g)
+		}
+	}
+	return kept
 }

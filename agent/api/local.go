@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
@@ -27,6 +28,9 @@ func (l local) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) 
 	if q.Node != "" && q.Node != l.node {
 		return apiv1.Answer{}, apiv1.Errorf(apiv1.NotFound, "this is node %q; ask an aggregator about %q", l.node, q.Node)
 	}
+	if q.Latest {
+		return l.latest(q)
+	}
 	began := time.Now()
 	r := &reading{ctx: ctx, ring: l.ring, query: q.Query, left: q.Timeout}
 	a := apiv1.NodeAnswer{Node: l.node}
@@ -42,6 +46,41 @@ func (l local) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) 
 	cov := coverage.Coverage{Expected: 1, Asked: 1, Answered: 1}
 	if failed != nil {
 		cov.Lose(coverage.Missing{Node: l.node, Outcome: coverage.Truncated, Elapsed: time.Since(began), Err: failed.Error()})
+	}
+	return apiv1.Answer{Nodes: []apiv1.NodeAnswer{a}, Coverage: cov}, nil
+}
+
+// latest answers with the newest scrape, for as long as it is shown.
+func (l local) latest(q apiv1.Question) (apiv1.Answer, error) {
+	slot, groups := scraped(l.ring)
+	cov := coverage.Coverage{Expected: 1, Asked: 1, Answered: 1}
+	if slot != 0 && slot < q.To {
+		m := coverage.Missing{Node: l.node, Outcome: coverage.Stale, Age: time.Duration(q.To-slot) * time.Second, Err: "it has no newer sample"}
+		if slot < q.From {
+			groups, m.Err = nil, "its newest sample is too old to be shown"
+		}
+		cov.Lose(m)
+	}
+	if q.Namespace != "" && q.Pod != "" {
+		groups = named(groups, q.Namespace, q.Pod)
+	}
+	a := apiv1.NodeAnswer{Node: l.node}
+	var b chunk.Builder
+	for i := range groups {
+		g := &groups[i]
+		if q.Pods == (g.Pod == model.PodRef{}) || (q.Namespace != "" && q.Namespace != g.Pod.Namespace) {
+			continue
+		}
+		// Whatever the resolution is: all slots begin with a second.
+		if build(&b, slot, time.Second, g) {
+			a.Chunks = append(a.Chunks, b.AppendChunk(nil))
+		}
+	}
+	if len(a.Chunks) == 0 && q.Namespace != "" {
+		known, err := l.ring.Knows(q.Namespace, q.Pod)
+		if a.Known = known; err != nil {
+			cov.Lose(coverage.Missing{Node: l.node, Outcome: coverage.Truncated, Err: err.Error()})
+		}
 	}
 	return apiv1.Answer{Nodes: []apiv1.NodeAnswer{a}, Coverage: cov}, nil
 }

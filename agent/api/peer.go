@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
+	"github.com/rollcall-metrics/rollcall/pkg/series"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
@@ -70,7 +73,7 @@ func Peer(cfg PeerConfig, r Ring, debug http.Handler, log *slog.Logger, reg prom
 	reg.MustRegister(p.answers, p.seconds)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.ChunksPath, func(w http.ResponseWriter, r *http.Request) {
-		serve(p, w, r, wire.ParseQuery, p.chunks)
+		serve(p, w, r, p.query, p.chunks)
 	})
 	mux.HandleFunc("GET "+wire.LatestPath, func(w http.ResponseWriter, r *http.Request) {
 		serve(p, w, r, wire.ParseLatest, p.latest)
@@ -130,19 +133,49 @@ func (p *peer) end(ctx context.Context, out *wire.Writer, known bool, failed err
 	return "ok"
 }
 
-// chunks answers a query.
-func (p *peer) chunks(ctx context.Context, out *wire.Writer, q model.Query) (known bool, _ error) {
-	for c, err := range p.ring.Chunks(ctx, q) {
-		if err != nil {
-			return known, err // it comes last
-		}
-		if out.Chunk(c) != nil {
-			return known, errBroken
-		}
-		known = true
+// query parses a query, whose steps have to be made of whole slots.
+func (p *peer) query(v url.Values) (model.Query, error) {
+	q, err := wire.ParseQuery(v)
+	if err == nil && q.Step%int64(p.cfg.Resolution/time.Second) != 0 {
+		err = fmt.Errorf("parameter step: %d s are not a multiple of the resolution, %v", q.Step, p.cfg.Resolution)
 	}
-	if !known && q.Namespace != "" {
+	return q, err
+}
+
+// chunks answers a query with what it asks for and no more. Chunks that cannot
+// be read to their end are no reason to leave out the others.
+func (p *peer) chunks(ctx context.Context, out *wire.Writer, q model.Query) (known bool, failed error) {
+	n := series.NewNarrower(q, frames{out})
+	for c, err := range p.ring.Chunks(ctx, q) {
+		if err == nil {
+			// Also if nothing of it is wanted.
+			known = true
+			err = n.Add(c)
+		}
+		if errors.Is(err, errBroken) {
+			return known, err
+		}
+		failed = cmp.Or(failed, err)
+	}
+	if err := n.End(); failed == nil || errors.Is(err, errBroken) {
+		failed = err
+	}
+	if !known && q.Namespace != "" && failed == nil {
 		return p.ring.Knows(q.Namespace, q.Pod)
 	}
-	return known, nil
+	return known, failed
+}
+
+// frames writes to an aggregator; its errors are errBroken.
+type frames struct{ out *wire.Writer }
+
+func (f frames) Chunk(b []byte) error { return broken(f.out.Chunk(b)) }
+
+func (f frames) Binned(values, weights []byte) error { return broken(f.out.Binned(values, weights)) }
+
+func broken(err error) error {
+	if err != nil {
+		return errBroken
+	}
+	return nil
 }

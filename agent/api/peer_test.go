@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -18,6 +19,10 @@ import (
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
 	"github.com/rollcall-metrics/rollcall/agent/ring"
 	"github.com/rollcall-metrics/rollcall/agent/sampler"
+	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/apiv1/apiv1test"
+	"github.com/rollcall-metrics/rollcall/pkg/chunk"
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
@@ -71,6 +76,9 @@ func get(h http.Handler, path string) *httptest.ResponseRecorder {
 }
 
 func TestChunks(t *testing.T) {
+	node := string(chunk.NewBuilder(chunk.Header{Resolution: 15 * time.Second}).AppendChunk(nil))
+	cart := string(chunk.NewBuilder(chunk.Header{Pod: model.PodRef{Namespace: "shop", Name: "cart"}, Resolution: 15 * time.Second}).AppendChunk(nil))
+	const q, cartQuery = "from=0&to=899", "from=0&to=899&pods=true&namespace=shop&pod=cart"
 	cases := map[string]struct {
 		ring    fakeRing
 		query   string
@@ -78,13 +86,17 @@ func TestChunks(t *testing.T) {
 		known   bool
 		problem string
 	}{
-		"node":             {fakeRing{chunks: []string{"a", "b"}}, "from=1&to=2", 2, true, ""},
-		"pods":             {fakeRing{chunks: []string{"a"}}, "from=1&to=2&pods=true&namespace=shop&pod=cart", 1, true, ""},
-		"known, not now":   {fakeRing{known: true}, "from=1&to=2&pods=true&namespace=shop&pod=cart", 0, true, ""},
-		"unknown":          {fakeRing{}, "from=1&to=2&pods=true&namespace=shop&pod=cart", 0, false, ""},
-		"broken at once":   {fakeRing{err: errors.New("bad disk")}, "from=1&to=2", 0, false, "bad disk"},
-		"broken half-way":  {fakeRing{chunks: []string{"a"}, err: errors.New("bad disk")}, "from=1&to=2", 1, true, "bad disk"},
-		"nothing measured": {fakeRing{}, "from=1&to=2", 0, false, ""},
+		"node":              {fakeRing{chunks: []string{node, node}}, q, 2, true, ""},
+		"pods":              {fakeRing{chunks: []string{cart}}, cartQuery, 1, true, ""},
+		"beside the window": {fakeRing{chunks: []string{cart}}, cartQuery + "&metrics=2", 0, true, ""},
+		"without container": {fakeRing{chunks: []string{cart, cart}}, cartQuery + "&container=app", 1, true, ""},
+		"known, not now":    {fakeRing{known: true}, cartQuery, 0, true, ""},
+		"unknown":           {fakeRing{}, cartQuery, 0, false, ""},
+		"broken at once":    {fakeRing{err: errors.New("bad disk")}, q, 0, false, "bad disk"},
+		"broken half-way":   {fakeRing{chunks: []string{node}, err: errors.New("bad disk")}, q, 1, true, "bad disk"},
+		"one unreadable":    {fakeRing{chunks: []string{node, "", node}}, q, 2, true, "corrupt chunk: empty"},
+		"last unreadable":   {fakeRing{chunks: []string{node, node + "\x00"}}, q + "&step=15&agg=max", 0, true, "corrupt chunk: step of 0 slots after slot -1"},
+		"nothing measured":  {fakeRing{}, q, 0, false, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -113,15 +125,60 @@ func TestChunks(t *testing.T) {
 	}
 }
 
+// asked is the source that asks one agent through its peer API, as an
+// aggregator does.
+type asked struct{ peer http.Handler }
+
+func (a asked) Ask(_ context.Context, q apiv1.Question) (apiv1.Answer, error) {
+	if q.Node != "" && q.Node != "node-1" {
+		return apiv1.Answer{}, apiv1.Errorf(apiv1.NotFound, "no node %q", q.Node)
+	}
+	w := get(a.peer, wire.ChunksPath+"?"+wire.Values(q.Query).Encode())
+	r, err := wire.NewReader(w.Body, -1)
+	if err != nil {
+		return apiv1.Answer{}, fmt.Errorf("%d %s: %w", w.Code, w.Body, err)
+	}
+	n := apiv1.NodeAnswer{Node: "node-1"}
+	for {
+		item, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return apiv1.Answer{}, err
+		}
+		if item.Values != nil {
+			n.Binned = append(n.Binned, apiv1.Binned{Values: item.Values, Weights: item.Weights})
+		} else {
+			n.Chunks = append(n.Chunks, item.Chunk)
+		}
+	}
+	n.Known = r.End.GetKnown()
+	cov := coverage.Coverage{Expected: 1, Asked: 1, Answered: 1}
+	if why := r.End.GetError(); why != "" {
+		cov.Lose(coverage.Missing{Node: "node-1", Outcome: coverage.Truncated, Err: why})
+	}
+	return apiv1.Answer{Nodes: []apiv1.NodeAnswer{n}, Coverage: cov}, nil
+}
+
+// What aggregators show does not depend on what agents leave out.
+func TestPeerConforms(t *testing.T) {
+	apiv1test.TestSource(t, func(_ *testing.T, h *apiv1test.History) apiv1.Source {
+		return asked{newPeer(shelf{h})}
+	})
+}
+
 func TestPeerRefuses(t *testing.T) {
 	h := newPeer(&fakeRing{})
 	for path, want := range map[string]int{
 		wire.ChunksPath: 400,
-		wire.ChunksPath + "?from=1&to=2&teapot=yes": 400,
-		"/peer/v2/chunks?from=1&to=2":               404,
-		"/api/v1/node":                              404,
-		"/debug/ring":                               404,
-		wire.DebugPath + "teapot":                   404,
+		wire.ChunksPath + "?from=1&to=2&teapot=yes":       400,
+		wire.ChunksPath + "?from=1&to=2&step=20&agg=mean": 400, // not whole slots
+		wire.LatestPath + "?to=1":                         400,
+		"/peer/v2/chunks?from=1&to=2":                     404,
+		"/api/v1/node":                                    404,
+		"/debug/ring":                                     404,
+		wire.DebugPath + "teapot":                         404,
 	} {
 		if w := get(h, path); w.Code != want {
 			t.Errorf("%s: %d, want %d", path, w.Code, want)

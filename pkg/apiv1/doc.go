@@ -12,4 +12,6 @@
 // An answer is put together entity by entity: the chunks of all nodes are held
 // as they came, coded, or not even read, and read, decoded, merged and written
 // one pod or node at a time, so that JSON and points never exist all at once.
+// Nodes may have left out what is not asked for, and made steps of slots (see
+// pkg/series); what they did not do is done here, with the same result.
 package apiv1

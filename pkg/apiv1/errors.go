@@ -22,7 +22,13 @@ const (
 	Incomplete Code = "incomplete"
 	// Unavailable: the question cannot be answered now.
 	Unavailable Code = "unavailable"
+	// TooManyRequests: too many other requests are being answered.
+	TooManyRequests Code = "too_many_requests"
 )
+
+// retryAfter is what a client that is refused is asked to wait, in seconds: a
+// question to all nodes takes less.
+const retryAfter = "1"
 
 // status is the one place that maps errors to HTTP.
 func (c Code) status() int {
@@ -33,6 +39,8 @@ func (c Code) status() int {
 		return http.StatusBadRequest
 	case NotAllowed:
 		return http.StatusMethodNotAllowed
+	case TooManyRequests:
+		return http.StatusTooManyRequests
 	}
 	return http.StatusServiceUnavailable
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -28,6 +29,7 @@ func (c *Config) serves(namespace string) bool {
 
 // New returns the handler of /api/v1. Other paths are answered with the
 // contract's 404, other methods with its 405.
+// Answers are compressed if the client accepts that.
 func New(cfg Config, source Source) http.Handler {
 	h := &handler{cfg: cfg, source: source}
 	gin.SetMode(gin.ReleaseMode)
@@ -47,12 +49,13 @@ func New(cfg Config, source Source) http.Handler {
 	e.NoMethod(func(c *gin.Context) {
 		fail(c, Errorf(NotAllowed, "%s is not supported, only GET", c.Request.Method), nil)
 	})
-	return e
+	return compressed(e)
 }
 
 type handler struct {
-	cfg    Config
-	source Source
+	cfg         Config
+	source      Source
+	compressing crowd
 }
 
 // nodes answers about all nodes or one.
@@ -61,11 +64,15 @@ func (h *handler) nodes(c *gin.Context) {
 	if !ok {
 		return
 	}
+	defer answer.done()
 	m := newMerger(p, &answer)
 	if h.tooFew(c, m, false) {
 		return
 	}
-	start(c, p, &answer).nodes(m)
+	if r := start(c, p, &answer); r != nil {
+		defer h.compressing.enter(c.Writer.Header(), c.Request)()
+		r.nodes(m)
+	}
 }
 
 // pods answers about all pods, those of a namespace, one, or one container.
@@ -75,36 +82,41 @@ func (h *handler) pods(c *gin.Context) {
 		fail(c, Errorf(NotFound, "namespace %q is not among those that are served (--namespaces)", namespace), nil)
 		return
 	}
-	p, answer, ok := h.ask(c, Question{Query: model.Query{Pods: true, Namespace: namespace, Pod: name}})
+	p, answer, ok := h.ask(c, Question{Query: model.Query{Pods: true, Namespace: namespace, Pod: name, Container: container}})
 	if !ok {
 		return
 	}
+	defer answer.done()
 	m := newMerger(p, &answer)
 	if h.tooFew(c, m, true) {
 		return
 	}
 	// What a node sends beyond the question is left out.
-	parts := m.parts(func(ref model.PodRef) bool {
+	m.list(func(ref *model.PodRef) bool {
 		return h.cfg.serves(ref.Namespace) && (namespace == "" || namespace == ref.Namespace) && (name == "" || name == ref.Name)
 	})
-	if err := m.unknown(parts, namespace, name, container); err != nil && answer.Coverage.Complete() {
+	if err := m.unknown(namespace, name, container); err != nil && answer.Coverage.Complete() {
 		fail(c, err, &answer.Coverage)
 		return
 	}
-	start(c, p, &answer).pods(m, parts, container)
+	if r := start(c, p, &answer); r != nil {
+		defer h.compressing.enter(c.Writer.Header(), c.Request)()
+		r.pods(m, container)
+	}
 }
 
 // unknown says which of the names nobody knows; nil if all are known.
-func (m *merger) unknown(parts []podPart, namespace, pod, container string) error {
-	known := len(parts) > 0 || slices.ContainsFunc(m.answer.Nodes, func(n NodeAnswer) bool { return n.Known })
-	switch {
-	case namespace == "":
+func (m *merger) unknown(namespace, pod, container string) error {
+	if namespace == "" {
 		return nil
+	}
+	here, known := m.known()
+	switch {
 	case !known && pod == "":
 		return Errorf(NotFound, "no node has samples of a pod in namespace %q", namespace)
 	case !known:
 		return Errorf(NotFound, "no node has samples of pod %q in namespace %q", pod, namespace)
-	case container != "" && len(parts) > 0 && !m.knowsContainer(parts, container):
+	case container != "" && here && !m.knowsContainer(container):
 		return Errorf(NotFound, "pod %q in namespace %q has no samples of a container %q around this window", pod, namespace, container)
 	}
 	return nil
@@ -114,16 +126,27 @@ func (m *merger) unknown(parts []podPart, namespace, pod, container string) erro
 // request has been answered.
 func (h *handler) ask(c *gin.Context, q Question) (p params, answer Answer, ok bool) {
 	query, err := parseQuery(c)
+	now := time.Now()
 	if err == nil {
-		p, err = parseParams(query, h.cfg, time.Now(), q.Pods)
+		p, err = parseParams(query, h.cfg, now, q.Pods)
 	}
 	if err != nil {
 		fail(c, err, nil)
 		return p, answer, false
 	}
-	q.From, q.To, q.Timeout = p.from, p.to, p.timeout
+	q.From, q.To, q.Timeout, q.Latest = p.from, p.to, p.timeout, p.latest
+	if p.latest {
+		resolution := int64(h.cfg.Resolution / time.Second)
+		q.To = model.SlotOf(now, h.cfg.Resolution) - resolution
+		q.From = q.To - model.StaleSlots*resolution
+	}
+	q.Metrics = model.MetricsOf(p.metrics...)
+	if p.step > 0 {
+		q.Step, q.Agg = p.step, p.agg
+	}
 	if q.Pods {
 		q.Node = p.node
+		q.NoOwn = !p.explicit
 	}
 	answer, err = h.source.Ask(c.Request.Context(), q)
 	if err != nil {
@@ -149,18 +172,42 @@ func (h *handler) tooFew(c *gin.Context, m *merger, pods bool) bool {
 	return true
 }
 
-// start sends the headers of a good answer.
+// start sends the headers of a good answer. It returns nil if the client has
+// the answer already.
 func start(c *gin.Context, p params, a *Answer) *renderer {
-	c.Header("Content-Type", "application/json")
 	if !a.Coverage.Complete() {
 		c.Header("Cache-Control", "no-store")
+	} else if a.Tag != "" {
+		tag := `"` + a.Tag + `"`
+		c.Header("ETag", "W/"+tag)
+		if hasTag(c.Request.Header, tag) {
+			c.Status(http.StatusNotModified)
+			return nil
+		}
 	}
+	c.Header("Content-Type", "application/json")
 	c.Status(http.StatusOK)
-	return &renderer{params: p, w: c.Writer}
+	return newRenderer(p, c.Writer)
+}
+
+// hasTag tells whether If-None-Match names that tag, weak or not (RFC 9110,
+// 13.1.2).
+func hasTag(h http.Header, tag string) bool {
+	for _, list := range h.Values("If-None-Match") {
+		for had := range strings.SplitSeq(list, ",") {
+			if had = strings.TrimSpace(had); had == "*" || strings.TrimPrefix(had, "W/") == tag {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // fail answers with an error, and the coverage if there is one.
 func fail(c *gin.Context, err error, cov *coverage.Coverage) {
 	status, body := errorJSON(err, cov)
+	if status == http.StatusTooManyRequests {
+		c.Header("Retry-After", retryAfter)
+	}
 	c.Data(status, "application/json", body)
 }

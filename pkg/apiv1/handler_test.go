@@ -161,6 +161,13 @@ func TestBadParameters(t *testing.T) {
 		"start=1&end=2&window=5m": `"window"`,
 		"step=7s":                 `"step": 7s is not a multiple of the resolution, 15s`,
 		"step=x":                  `"step"`,
+		"step=1000000h":           `"step": 1000000h0m0s is longer than any history`,
+		"latest=1":                `"latest": "1" is neither true nor false`,
+		"latest=true&window=5m":   `"window": there is only one point with latest=true`,
+		"latest=true&start=5":     `"start"`,
+		"latest=true&end=5":       `"end"`,
+		"latest=true&step=5m":     `"step"`,
+		"latest=true&agg=max":     `"agg"`,
 		"agg=median":              `"agg": "median"`,
 		"metrics=cpu,teapot":      `"teapot"`,
 		"metrics=":                `"metrics"`,
@@ -199,7 +206,16 @@ func TestQuestion(t *testing.T) {
 	f := fleet(t)
 	get(f, "/api/v1/pod/shop/web-0/web?node=node-3&timeout=2s&start=1795230000&window=5m")
 	want := Question{Node: "node-3", Timeout: 2 * time.Second, Query: model.Query{
-		Pods: true, Namespace: "shop", Pod: "web-0", From: t0, To: t0 + 300,
+		Pods: true, Namespace: "shop", Pod: "web-0", Container: "web", NoOwn: true, From: t0, To: t0 + 300,
+		Metrics: model.MetricsOf(model.CPU, model.WorkingSet),
+	}}
+	if f.asked != want {
+		t.Errorf("asked %+v, want %+v", f.asked, want)
+	}
+	// Only with named metrics is there a place for what a pod itself has.
+	get(f, "/api/v1/pod?metrics=networkRx,cpu&step=5m&start=1795230000&window=5m")
+	want = Question{Timeout: 5 * time.Second, Query: model.Query{
+		Pods: true, From: t0, To: t0 + 300, Metrics: model.MetricsOf(model.CPU, model.NetworkRx), Step: 300, Agg: model.Mean,
 	}}
 	if f.asked != want {
 		t.Errorf("asked %+v, want %+v", f.asked, want)

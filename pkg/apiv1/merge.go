@@ -9,39 +9,41 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
+	"github.com/rollcall-metrics/rollcall/pkg/series"
 )
 
 // A merger turns the nodes' chunks into series. It holds the memory of one
-// entity, and uses it for all.
+// pod or node, and uses it for all.
 type merger struct {
 	params
-	answer  *Answer
+	answer *Answer
+	// keep tells which pods are wanted; parts are what there is of them beside
+	// the answer's own Parts, by namespace and name.
+	keep    func(*model.PodRef) bool
+	parts   []part
 	decoder chunk.Decoder
-	byName  map[string]*series
-	used    []*series
-	free    []*series
+	binned  series.Binned
+	entities
 }
 
 func newMerger(p params, a *Answer) *merger {
-	return &merger{params: p, answer: a, byName: map[string]*series{}}
+	// What counts if two nodes say something of the same is the same everywhere.
+	slices.SortStableFunc(a.Nodes, func(x, y NodeAnswer) int { return cmp.Compare(x.Node, y.Node) })
+	m := &merger{params: p, answer: a}
+	m.entities.params = &m.params
+	return m
 }
 
-// nodes yields the nodes that answered, by name, each with its series.
-func (m *merger) nodes() iter.Seq2[string, *series] {
-	slices.SortFunc(m.answer.Nodes, func(a, b NodeAnswer) int { return cmp.Compare(a.Node, b.Node) })
-	return func(yield func(string, *series) bool) {
+// nodes yields the nodes that answered, by name, each with its own entity.
+func (m *merger) nodes() iter.Seq2[string, *entity] {
+	return func(yield func(string, *entity) bool) {
 		add := m.add
-		for _, n := range m.answer.Nodes {
+		for i := range m.answer.Nodes {
+			n := &m.answer.Nodes[i]
 			m.begin()
-			own := m.series("")
-			for _, b := range n.Chunks {
-				c, err := parse(b, false)
-				if err == nil {
-					_, err = m.decode(c, add)
-				}
-				m.blame(n.Node, err)
-			}
-			own.finish()
+			own := m.entity("")
+			m.here(n, false, func(p part) { m.read(&p, add) })
+			m.settle()
 			if !yield(n.Node, own) {
 				return
 			}
@@ -49,174 +51,126 @@ func (m *merger) nodes() iter.Seq2[string, *series] {
 	}
 }
 
-// parse parses a chunk, which has to be one of what was asked for.
-func parse(b []byte, pods bool) (chunk.Chunk, error) {
-	c, err := chunk.Parse(b)
-	if err == nil && pods == (c.Pod == model.PodRef{}) {
-		err = errors.New("chunk of a pod where one of the node was asked for, or the other way round")
-	}
-	return c, err
-}
-
-// A podPart is one chunk of a pod, or what a node has of it and is yet to be
-// read. There are a million parts in an aggregator's long answer: they are small.
-type podPart struct {
-	node  *NodeAnswer
-	chunk chunk.Chunk // only its Pod, if later is given
-	later iter.Seq2[[]byte, error]
-}
-
-// later makes a part of what is to be read.
-func later(n *NodeAnswer, p *PodChunks) podPart {
-	ref := model.PodRef{Namespace: p.Namespace, Name: p.Name}
-	return podPart{node: n, chunk: chunk.Chunk{Header: chunk.Header{Pod: ref}}, later: p.Chunks}
-}
-
-func (p *podPart) samePod(ref model.PodRef) bool {
-	return p.chunk.Pod.Namespace == ref.Namespace && p.chunk.Pod.Name == ref.Name
-}
-
-// A pod is a pod's series: its own and its containers'.
+// A pod is a pod's own entity and its containers'.
 type pod struct {
 	namespace, name string
-	own             *series
-	containers      []*series // by name
+	own             *entity
+	containers      []*entity // by name
 }
 
-// parts lists what there is of all pods that keep lets through, by namespace
-// and name; parts of one pod in the order in which they came.
-func (m *merger) parts(keep func(model.PodRef) bool) []podPart {
-	var parts []podPart
-	for i := range m.answer.Nodes {
-		n := &m.answer.Nodes[i]
-		for _, b := range n.Chunks {
-			c, err := parse(b, true)
-			m.blame(n.Node, err)
-			if err == nil && keep(c.Pod) {
-				parts = append(parts, podPart{node: n, chunk: c})
-			}
-		}
-		for j := range n.Pods {
-			if p := later(n, &n.Pods[j]); keep(p.chunk.Pod) {
-				parts = append(parts, p)
-			}
-		}
-	}
-	slices.SortStableFunc(parts, func(a, b podPart) int {
-		return cmp.Or(cmp.Compare(a.chunk.Pod.Namespace, b.chunk.Pod.Namespace), cmp.Compare(a.chunk.Pod.Name, b.chunk.Pod.Name))
-	})
-	return parts
-}
-
-// pods yields the pods of the parts that have points, each valid until the
-// next step. container, if not empty, is the only one to keep. A pod has been
-// read to its end when it is yielded: a slow client keeps nothing open.
-func (m *merger) pods(parts []podPart, container string) iter.Seq[*pod] {
+// pods yields the pods that have points, each valid until the next step.
+// container, if not empty, is the only one to keep. A pod has been read to its
+// end when it is yielded: a slow client keeps nothing open.
+func (m *merger) pods(container string) iter.Seq[*pod] {
 	return func(yield func(*pod) bool) {
 		var p pod
-		add := m.add
-		for len(parts) > 0 {
-			ref := parts[0].chunk.Pod
-			m.begin()
-			for len(parts) > 0 && parts[0].samePod(ref) {
-				m.read(&parts[0], add)
-				parts = parts[1:]
-			}
-			p = pod{namespace: ref.Namespace, name: ref.Name, own: m.series(""), containers: p.containers[:0]}
-			points := len(p.own.points)
-			for _, s := range m.used {
-				s.finish()
-				if s.name != "" && len(s.points) > 0 && (container == "" || s.name == container) {
-					p.containers = append(p.containers, s)
-					points += len(s.points)
+		var ref model.PodRef
+		node, add := "", m.add
+		open := false
+		for part := range m.all() {
+			if open && !part.samePod(&ref) {
+				if m.finish(&p, container) && !yield(&p) {
+					return
 				}
+				open = false
 			}
-			if points == 0 || (container != "" && len(p.containers) == 0) {
-				continue
+			if !open {
+				m.begin()
+				open, ref, node = true, part.chunk.Pod, part.node
+				p = pod{namespace: ref.Namespace, name: ref.Name, own: m.entity(""), containers: p.containers[:0]}
 			}
-			slices.SortFunc(p.containers, func(a, b *series) int { return cmp.Compare(a.name, b.name) })
-			if !yield(&p) {
-				return
+			if node != part.node {
+				m.settle()
+				node = part.node
 			}
+			m.read(part, add)
+		}
+		if open && m.finish(&p, container) {
+			yield(&p)
 		}
 	}
 }
 
-// begin makes room for the next entity.
-func (m *merger) begin() {
-	m.free = append(m.free, m.used...)
-	m.used = m.used[:0]
-	clear(m.byName)
-}
-
-// series returns the series of that name, a new one if there is none.
-func (m *merger) series(name string) *series {
-	s := m.byName[name]
-	if s != nil {
-		return s
-	}
-	if n := len(m.free); n > 0 {
-		s, m.free = m.free[n-1], m.free[:n-1]
-	} else {
-		s = new(series)
-	}
-	s.reset(name)
-	m.byName[name] = s
-	m.used = append(m.used, s)
-	return s
-}
-
-// add adds a row that lies in the window to its series.
-func (m *merger) add(row *chunk.Row) bool {
-	// Also without points in the window a name is known.
-	s := m.series(row.Name)
-	if row.Slot >= m.from && row.Slot <= m.to {
-		s.add(row.Slot, row.Start, &row.Values, m.metrics)
-	}
-	return true
-}
-
-// ignore takes rows of which only matters that they can be read.
-func ignore(*chunk.Row) bool { return true }
-
-// decode gives the chunk's rows to take, as long as it returns true, and tells
-// whether it did to the end.
-func (m *merger) decode(c chunk.Chunk, take func(*chunk.Row) bool) (bool, error) {
-	m.decoder.Reset(c)
-	for m.decoder.Next() {
-		if !take(m.decoder.Row()) {
-			return false, nil
+// finish finishes a pod, and tells whether it has points.
+func (m *merger) finish(p *pod, container string) bool {
+	m.settle()
+	points := p.own.len()
+	for _, e := range m.used {
+		if e.name != "" && e.len() > 0 && (container == "" || e.name == container) {
+			p.containers = append(p.containers, e)
+			points += e.len()
 		}
 	}
-	return true, m.decoder.Err()
+	if len(p.containers) > 1 {
+		slices.SortFunc(p.containers, func(a, b *entity) int { return cmp.Compare(a.name, b.name) })
+	}
+	return points > 0 && (container == "" || len(p.containers) > 0)
 }
 
-// read decodes all chunks of a part, as decode does, and blames its node for
-// what cannot be read.
-func (m *merger) read(p *podPart, take func(*chunk.Row) bool) bool {
+// errEnough ends the reading of a part early.
+var errEnough = errors.New("that is enough")
+
+// read gives the rows of a part to take, for as long as there are any and it
+// returns no error: slots without weights, steps with. It tells whether take
+// never had enough, and blames the part's node for other errors.
+func (m *merger) read(p *part, take func(*chunk.Row, *model.Values) error) bool {
 	if p.later == nil {
-		more, err := m.decode(p.chunk, take)
-		m.blame(p.node.Node, err)
-		return more
+		return m.judge(p.node, m.decode(p, take))
 	}
-	more := true
+	return m.readLater(p, take)
+}
+
+// readLater reads a part that is not here yet.
+func (m *merger) readLater(p *part, take func(*chunk.Row, *model.Values) error) bool {
 	for b, err := range p.later {
 		var c chunk.Chunk
 		if err == nil {
 			c, err = parse(b, true)
 		}
-		if err == nil && !p.samePod(c.Pod) {
+		if err == nil && !p.samePod(&c.Pod) {
 			err = errors.New("chunk of another pod than was to be read")
 		}
 		if err == nil {
-			more, err = m.decode(c, take)
+			err = m.decode(&part{chunk: c}, take)
 		}
-		m.blame(p.node.Node, err)
-		if !more {
-			break
+		if !m.judge(p.node, err) {
+			return false
 		}
 	}
-	return more
+	return true
+}
+
+// decode gives the rows of one chunk to take.
+func (m *merger) decode(p *part, take func(*chunk.Row, *model.Values) error) error {
+	if p.binned == nil {
+		m.decoder.Reset(p.chunk)
+		for m.decoder.Next() {
+			if err := take(m.decoder.Row(), nil); err != nil {
+				return err
+			}
+		}
+		return m.decoder.Err()
+	}
+	m.binned.Reset(p.chunk, p.binned.Weights)
+	for m.binned.Next() {
+		if err := take(m.binned.Row()); err != nil {
+			return err
+		}
+	}
+	return m.binned.Err()
+}
+
+// judge blames the node for an error, unless it is errEnough: then it returns
+// false.
+func (m *merger) judge(node string, err error) bool {
+	if err == nil {
+		return true
+	}
+	if errors.Is(err, errEnough) {
+		return false
+	}
+	m.blame(node, err)
+	return true
 }
 
 // blame makes a node whose answer cannot be read a missing one.
@@ -229,24 +183,50 @@ func (m *merger) blame(node string, err error) {
 // check reads everything without keeping anything, so that what is unreadable
 // counts as missing before the answer's status is decided.
 func (m *merger) check(pods bool) {
+	verify := func(row *chunk.Row, weights *model.Values) error {
+		if weights == nil {
+			return nil
+		}
+		return m.add(row, weights)
+	}
+	read := func(p part) {
+		m.begin()
+		m.read(&p, verify)
+	}
 	for i := range m.answer.Nodes {
 		n := &m.answer.Nodes[i]
-		for _, b := range n.Chunks {
-			c, err := parse(b, pods)
-			if err == nil {
-				_, err = m.decode(c, ignore)
-			}
-			m.blame(n.Node, err)
-		}
+		m.here(n, pods, read)
 		for j := range n.Pods {
-			p := later(n, &n.Pods[j])
-			m.read(&p, ignore)
+			read(later(n, &n.Pods[j]))
+		}
+	}
+	if m.answer.Parts != nil {
+		for p := range m.answer.Parts {
+			read(part{node: p.Node, chunk: p.Chunk})
 		}
 	}
 }
 
+// known tells whether there is anything of what was asked for.
+func (m *merger) known() (here, anywhere bool) {
+	for range m.all() {
+		return true, true
+	}
+	return false, slices.ContainsFunc(m.answer.Nodes, func(n NodeAnswer) bool { return n.Known })
+}
+
 // knowsContainer tells whether any of the parts has a container of that name.
-func (m *merger) knowsContainer(parts []podPart, name string) bool {
-	other := func(row *chunk.Row) bool { return row.Name != name }
-	return slices.ContainsFunc(parts, func(p podPart) bool { return !m.read(&p, other) })
+func (m *merger) knowsContainer(name string) bool {
+	find := func(row *chunk.Row, _ *model.Values) error {
+		if row.Name == name {
+			return errEnough
+		}
+		return nil
+	}
+	for p := range m.all() {
+		if !m.read(p, find) {
+			return true
+		}
+	}
+	return false
 }

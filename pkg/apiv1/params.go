@@ -1,6 +1,7 @@
 package apiv1
 
 import (
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -19,21 +20,12 @@ const (
 	maxTimeout = time.Minute
 )
 
-// An aggregate is how the slots of one step become one point.
-type aggregate string
-
-const (
-	mean     aggregate = "mean"
-	largest  aggregate = "max"
-	smallest aggregate = "min"
-	last     aggregate = "last"
-)
-
 // params are a request's parameters, understood.
 type params struct {
 	from, to int64 // Unix seconds, both included
+	latest   bool  // only the newest point, whatever its time
 	step     int64 // seconds; 0: every slot
-	agg      aggregate
+	agg      model.Aggregate
 	metrics  []model.Metric
 	explicit bool // the request names the metrics
 	node     string
@@ -45,7 +37,7 @@ type params struct {
 // parseParams understands a request's parameters; errors name the parameter
 // and are of kind Invalid. pods tells whether the route is one of pods.
 func parseParams(v url.Values, cfg Config, now time.Time, pods bool) (params, error) {
-	p := params{agg: mean, metrics: []model.Metric{model.CPU, model.WorkingSet}, timeout: cfg.Timeout}
+	p := params{agg: model.Mean, metrics: []model.Metric{model.CPU, model.WorkingSet}, timeout: cfg.Timeout}
 	for name, values := range v {
 		if len(values) > 1 {
 			return p, Errorf(Invalid, "parameter %q is given %d times", name, len(values))
@@ -57,9 +49,10 @@ func parseParams(v url.Values, cfg Config, now time.Time, pods bool) (params, er
 		case "step":
 			p.step, err = parseStep(value, cfg.Resolution)
 		case "agg":
-			p.agg = aggregate(value)
-			if !slices.Contains([]aggregate{mean, largest, smallest, last}, p.agg) {
-				err = Errorf(Invalid, "%q is none of mean, max, min, last", value)
+			p.agg, err = model.ParseAggregate(value)
+		case "latest":
+			if p.latest = value == "true"; !p.latest && value != "false" {
+				err = Errorf(Invalid, "%q is neither true nor false", value)
 			}
 		case "metrics":
 			p.explicit = true
@@ -79,13 +72,27 @@ func parseParams(v url.Values, cfg Config, now time.Time, pods bool) (params, er
 				err = Errorf(Invalid, "it is empty")
 			}
 		default:
-			return p, Errorf(Invalid, "unknown parameter %q; known are window, start, end, step, agg, metrics, partial, timeout and, for pods, node", name)
+			return p, Errorf(Invalid, "unknown parameter %q; known are window, start, end, step, agg, latest, metrics, partial, timeout and, for pods, node", name)
 		}
 		if err != nil {
 			return p, Errorf(Invalid, "parameter %q: %v", name, err)
 		}
 	}
+	if p.latest {
+		return p, p.noTime(v)
+	}
 	return p, p.parseTime(v, now)
+}
+
+// noTime refuses what makes no sense with only the newest points.
+func (p *params) noTime(v url.Values) error {
+	for _, name := range []string{"window", "start", "end", "step", "agg"} {
+		if v.Has(name) {
+			return Errorf(Invalid, "parameter %q: there is only one point with latest=true", name)
+		}
+	}
+	p.from, p.to = math.MinInt64, math.MaxInt64
+	return nil
 }
 
 // parseTime understands window, start and end.
@@ -124,7 +131,7 @@ func (p *params) parseTime(v url.Values, now time.Time) error {
 	}
 	if p.step > 0 {
 		// A first step that is cut would change with the time of asking.
-		p.from -= mod(p.from, p.step)
+		p.from -= ((p.from % p.step) + p.step) % p.step
 	}
 	return nil
 }
@@ -163,6 +170,9 @@ func parseStep(s string, resolution time.Duration) (int64, error) {
 	}
 	if d%resolution != 0 {
 		return 0, Errorf(Invalid, "%v is not a multiple of the resolution, %v", d, resolution)
+	}
+	if d > math.MaxInt32*time.Second {
+		return 0, Errorf(Invalid, "%v is longer than any history", d)
 	}
 	return int64(d / time.Second), nil
 }

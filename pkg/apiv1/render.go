@@ -2,10 +2,13 @@ package apiv1
 
 import (
 	"io"
+	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
+	"github.com/rollcall-metrics/rollcall/pkg/series"
 )
 
 // flushAt is how much JSON is gathered before it is written: a few packets.
@@ -17,8 +20,21 @@ type renderer struct {
 	params
 	w      io.Writer
 	buf    []byte
+	keys   []string // of each metric, with what is before and after it
 	failed error
-	binned series // scratch of aggregation
+	steps  series.Series // scratch
+	// stamp is how a point of the slot begins: those of many entities come one
+	// after the other.
+	slot  int64
+	stamp []byte
+}
+
+func newRenderer(p params, w io.Writer) *renderer {
+	r := &renderer{params: p, w: w, slot: math.MinInt64}
+	for _, m := range p.metrics {
+		r.keys = append(r.keys, `,"`+m.String()+`":`)
+	}
+	return r
 }
 
 // flush writes what has been gathered once it is enough, and always if force.
@@ -34,11 +50,11 @@ func (r *renderer) flush(force bool) {
 func (r *renderer) nodes(m *merger) {
 	r.buf = append(r.buf, `{"nodes":[`...)
 	first := true
-	for name, s := range m.nodes() {
+	for name, own := range m.nodes() {
 		r.comma(&first)
 		r.buf = append(r.buf, `{"name":`...)
-		r.buf = coverage.AppendString(r.buf, name)
-		r.points(s)
+		r.name(name)
+		r.points(own)
 		r.buf = append(r.buf, '}')
 		if r.flush(false); r.failed != nil {
 			return
@@ -48,27 +64,27 @@ func (r *renderer) nodes(m *merger) {
 }
 
 // pods writes a whole answer about pods.
-func (r *renderer) pods(m *merger, parts []podPart, container string) {
+func (r *renderer) pods(m *merger, container string) {
 	r.buf = append(r.buf, `{"pods":[`...)
 	first := true
-	for p := range m.pods(parts, container) {
+	for p := range m.pods(container) {
 		r.comma(&first)
 		r.buf = append(r.buf, `{"namespace":`...)
-		r.buf = coverage.AppendString(r.buf, p.namespace)
+		r.name(p.namespace)
 		r.buf = append(r.buf, `,"name":`...)
-		r.buf = coverage.AppendString(r.buf, p.name)
+		r.name(p.name)
 		if r.explicit && container == "" {
 			// What only a pod has (network, ephemeral storage) needs a place.
 			r.points(p.own)
 		}
 		r.buf = append(r.buf, `,"containers":[`...)
-		for i, s := range p.containers {
+		for i, e := range p.containers {
 			if i > 0 {
 				r.buf = append(r.buf, ',')
 			}
 			r.buf = append(r.buf, `{"name":`...)
-			r.buf = coverage.AppendString(r.buf, s.name)
-			r.points(s)
+			r.name(e.name)
+			r.points(e)
 			r.buf = append(r.buf, '}')
 		}
 		r.buf = append(r.buf, ']', '}')
@@ -94,27 +110,48 @@ func (r *renderer) comma(first *bool) {
 	*first = false
 }
 
-// points appends a series' points as the member "metrics".
-func (r *renderer) points(s *series) {
+// name appends a name as a JSON string. Those of Kubernetes need no escapes.
+func (r *renderer) name(s string) {
+	start := len(r.buf)
+	r.buf = append(r.buf, '"')
+	r.buf = append(r.buf, s...)
+	for _, c := range r.buf[start+1:] {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			r.buf = coverage.AppendString(r.buf[:start], s)
+			return
+		}
+	}
+	r.buf = append(r.buf, '"')
+}
+
+// points appends an entity's points as the member "metrics".
+func (r *renderer) points(e *entity) {
+	s := &e.slots
 	if r.step > 0 {
-		s.aggregate(&r.binned, r.step, r.agg, r.metrics)
-		s = &r.binned
+		e.steps.Points(&r.steps)
+		s = &r.steps
+	}
+	points := s.Points()
+	if r.latest && len(points) > 1 {
+		points = points[len(points)-1:]
 	}
 	r.buf = append(r.buf, `,"metrics":[`...)
-	for i, p := range s.points {
+	for i := range points {
+		p := &points[i]
 		if i > 0 {
 			r.buf = append(r.buf, ',')
 		}
-		r.buf = append(r.buf, `{"timestamp":`...)
-		r.buf = strconv.AppendInt(r.buf, p.slot, 10)
-		for col, m := range r.metrics {
-			if p.has&(1<<col) == 0 {
+		if p.Slot != r.slot {
+			r.slot = p.Slot
+			r.stamp = strconv.AppendInt(append(r.stamp[:0], `{"timestamp":`...), p.Slot, 10)
+		}
+		r.buf = append(r.buf, r.stamp...)
+		for col, v := range s.Values(p) {
+			if p.Has&(1<<col) == 0 {
 				continue
 			}
-			r.buf = append(r.buf, `,"`...)
-			r.buf = append(r.buf, m.String()...)
-			r.buf = append(r.buf, `":`...)
-			r.buf = strconv.AppendUint(r.buf, shown(m, s.values[p.at+col]), 10)
+			r.buf = append(r.buf, r.keys[col]...)
+			r.buf = strconv.AppendUint(r.buf, shown(r.metrics[col], v), 10)
 		}
 		r.buf = append(r.buf, '}')
 		if r.flush(false); r.failed != nil {

@@ -11,12 +11,15 @@ import (
 )
 
 // A Question is what a request asks of the nodes. A source may answer with more
-// than its Container, Metrics, From and To ask for, and with slots instead of
-// steps; what is not wanted is left out here.
+// than its Container, NoOwn, Metrics, From and To ask for, and with slots instead
+// of steps; what is not wanted is left out here. Where it leaves out all of a
+// container that is in the chunks around the window, a row without values has to
+// be left, and a chunk without rows where the container is in none: they tell
+// what is known.
 type Question struct {
 	model.Query
-	// Latest asks for the newest sample of each entity, for as long as it is
-	// shown; From, To, Step and Agg have no meaning then.
+	// Latest asks for the newest scrape of each node. To is the last slot that
+	// has ended then; what is older than From is not shown any more.
 	Latest bool
 	// Node, if not empty, is the only node to ask.
 	Node string
@@ -85,6 +88,13 @@ type PodChunks struct {
 	// be read, and the node counts as missing from then on. When the ctx that
 	// [Source.Ask] was given has ended, nothing is read any more.
 	Chunks iter.Seq2[[]byte, error]
+}
+
+// done tells the source that nothing more is read.
+func (a *Answer) done() {
+	if a.Done != nil {
+		a.Done()
+	}
 }
 
 // A Source answers questions; apiv1test.TestSource is what it has to pass. It

@@ -35,6 +35,7 @@ type Decoder struct {
 	next   int // next row of the tuple, an index of state.live; len(live) = tuple is done
 	inside bool
 	err    error
+	names  map[string]string // nil until a name takes the place of another
 }
 
 // Reset makes d start with c.
@@ -101,8 +102,26 @@ func (d *Decoder) readTuple() error {
 	return nil
 }
 
-// define adds an entity. In chunk after chunk the same few names come, so the
-// name that was at this place before is used again if it is the same.
+// maxNames bounds the names that a decoder keeps, to 1.2 MB if all are as long
+// as can be: the containers of thousands of pods have a few hundred names.
+const maxNames = 4096
+
+// name makes a string, the same one for the same name: making each again and
+// again would be most of what decoding allocates.
+func (d *Decoder) name(b []byte) string {
+	if s, ok := d.names[string(b)]; ok {
+		return s
+	}
+	if d.names == nil || len(d.names) == maxNames {
+		d.names = map[string]string{}
+	}
+	s := string(b)
+	d.names[s] = s
+	return s
+}
+
+// define adds an entity. In chunk after chunk the same names come, mostly at
+// the same places.
 func (d *Decoder) define(name []byte, start int64) {
 	i := len(d.state.entities)
 	if i < cap(d.state.entities) {
@@ -112,8 +131,12 @@ func (d *Decoder) define(name []byte, start int64) {
 	}
 	e := &d.state.entities[i]
 	known := e.sample.Name
-	if known != string(name) {
+	switch {
+	case known == string(name):
+	case known == "":
 		known = string(name)
+	default:
+		known = d.name(name)
 	}
 	*e = entity{sample: model.Sample{Name: known, Start: start}}
 }

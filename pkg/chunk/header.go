@@ -48,8 +48,13 @@ type Chunk struct {
 
 // Parse reads a chunk's header. The tuples are read, and checked, by a
 // [Decoder]. Errors wrap [ErrCorrupt].
-func Parse(b []byte) (Chunk, error) {
-	var c Chunk
+func Parse(b []byte) (Chunk, error) { return ParseLike(b, model.PodRef{}) }
+
+// ParseLike is Parse, but takes the names of like where they are the same: what
+// parses the chunks of the same pods again and again need not have their names
+// again and again.
+func ParseLike(b []byte, like model.PodRef) (Chunk, error) {
+	c := Chunk{Header: Header{Pod: like}}
 	if len(b) == 0 {
 		return c, corrupt("empty")
 	}
@@ -77,7 +82,10 @@ func Parse(b []byte) (Chunk, error) {
 		if rest == nil {
 			return c, corrupt("name of the pod")
 		}
-		*s, b = string(name), rest
+		if *s != string(name) {
+			*s = string(name)
+		}
+		b = rest
 	}
 	c.body = b
 	return c, nil

@@ -47,6 +47,9 @@ type Missing struct {
 	Node    string
 	Outcome Outcome
 	Elapsed time.Duration
+	// Age is, if Outcome is Stale, how much older the values are that are used
+	// than those that were asked for.
+	Age time.Duration
 	// Err says more, for people; it may be empty.
 	Err string
 }
@@ -106,6 +109,10 @@ func (c *Coverage) AppendJSON(b []byte) []byte {
 		b = append(b, m.Outcome...)
 		b = append(b, `","elapsedMs":`...)
 		b = strconv.AppendInt(b, m.Elapsed.Milliseconds(), 10)
+		if m.Age > 0 {
+			b = append(b, `,"ageSeconds":`...)
+			b = strconv.AppendInt(b, int64(m.Age/time.Second), 10)
+		}
 		if m.Err != "" {
 			b = append(b, `,"error":`...)
 			b = AppendString(b, m.Err)

@@ -26,6 +26,9 @@ func (v *Values) Unset(m Metric) {
 	v.v[m] = 0
 }
 
+// Keep makes all metrics absent that are not in the set.
+func (v *Values) Keep(s Metrics) { v.present &= uint32(s) }
+
 // Get returns the value of m, and whether it is present.
 func (v *Values) Get(m Metric) (uint64, bool) {
 	return v.v[m], v.present&(1<<m) != 0

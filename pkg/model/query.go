@@ -13,6 +13,9 @@ type Query struct {
 	// Namespace, Pod and Container, if not empty, keep only that namespace, pod
 	// or container. A pod needs its namespace, a container its pod.
 	Namespace, Pod, Container string
+	// NoOwn leaves out what a pod has besides its containers, unless that is all
+	// there is of it: then it shows that the pod was there.
+	NoOwn bool
 	// From and To bound the slots, both included, in Unix seconds.
 	From, To int64
 	// Metrics are those to keep; 0 is all.

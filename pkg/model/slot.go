@@ -10,6 +10,11 @@ import (
 // cost less than its numbers.
 const BlockSeconds = 900
 
+// StaleSlots is how many slots a node's newest values are shown for after their
+// own when no newer ones come: one or two failures of a kubelet or a connection
+// are no gap, a node that is gone is not shown for a minute.
+const StaleSlots = 3
+
 // ValidateResolution tells whether slots of that length tile a block: whole
 // seconds, at least one, and a divisor of 15 min.
 func ValidateResolution(res time.Duration) error {

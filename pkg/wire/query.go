@@ -34,6 +34,9 @@ func Values(q model.Query) url.Values {
 			v.Set(name, value)
 		}
 	}
+	if q.NoOwn {
+		v.Set("own", "false")
+	}
 	if q.Metrics != 0 {
 		v.Set("metrics", strconv.FormatUint(uint64(q.Metrics), 10))
 	}
@@ -62,6 +65,10 @@ func ParseQuery(v url.Values) (model.Query, error) {
 			q.Pod = value
 		case "container":
 			q.Container = value
+		case "own":
+			var own bool
+			own, err = strconv.ParseBool(value)
+			q.NoOwn = !own
 		case "metrics":
 			var set uint64
 			set, err = strconv.ParseUint(value, 10, 32)
@@ -96,6 +103,8 @@ func ParseQuery(v url.Values) (model.Query, error) {
 		return q, errors.New("parameter container needs a pod")
 	case !q.Pods && q.Namespace != "":
 		return q, errors.New("parameter namespace needs pods=true")
+	case !q.Pods && q.NoOwn:
+		return q, errors.New("parameter own=false needs pods=true")
 	case v.Has("step") != v.Has("agg"):
 		return q, errors.New("parameters step and agg need each other")
 	}

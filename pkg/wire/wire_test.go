@@ -199,6 +199,7 @@ func TestQuery(t *testing.T) {
 		{From: 1, To: 2},
 		{From: -5, To: 1 << 40, Pods: true},
 		{Pods: true, Namespace: "a&b", Pod: "c=d"},
+		{Pods: true, NoOwn: true, From: 1, To: 2},
 		{Pods: true, Namespace: "a", Pod: "b", Container: "c", Metrics: model.MetricsOf(model.CPU, model.RSS), Step: 60, Agg: model.Mean},
 	} {
 		got, err := ParseQuery(Values(q))
@@ -214,6 +215,7 @@ func TestQuery(t *testing.T) {
 		"from=1&to=2&pod=a":              "pod needs a namespace",
 		"from=1&to=2&namespace=a":        "pods=true",
 		"from=1&to=2&pods=perhaps":       `"pods"`,
+		"from=1&to=2&own=false":          "pods=true",
 		"from=1&to=2&to=3":               "2 times",
 		"from=1&to=2&teapot=60":          `"teapot": unknown`,
 		"from=1&to=2&step=60":            "step and agg",

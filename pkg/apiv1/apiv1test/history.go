@@ -5,6 +5,7 @@ package apiv1test
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -104,6 +105,13 @@ func (h *History) add(t *testing.T, block int, pod model.PodRef, from, to int, n
 			samples[j].Start = begin - int64(len(h.chunks)) // another one for each chunk
 			samples[j].Set(model.CPU, uint64(slot%7_200*1_000_000+int64(j)))
 			samples[j].Set(model.WorkingSet, uint64(len(h.chunks)+1)*4096)
+			if name == "envoy" {
+				samples[j].Start += int64(i/20) * 300               // it restarts
+				samples[j].Set(model.RSS, math.MaxUint64-uint64(i)) // sums of it have more than 64 bits
+			}
+			if i%4 == 0 {
+				samples[j].Set(model.NetworkRx, uint64(slot%7_200*1_000+int64(j)))
+			}
 		}
 		if err := b.Append(slot, samples); err != nil {
 			t.Fatal(err)

@@ -61,7 +61,10 @@ func testSame(t *testing.T, h *History, s apiv1.Source) {
 		"/node", "/node/" + Node, "/pod", "/pod/batch", "/pod/batch/web", "/pod/shop/web", "/pod/shop/web/web",
 		"/pod/shop/cart/envoy", "/pod/shop/cart/nobody", "/pod/batch/job", "/pod/shop/nobody", "/pod/nobody",
 	} {
-		for _, query := range []string{"", "&partial=deny", "&step=5m&metrics=cpu", "&partial=min:0.5&metrics=memory"} {
+		for _, query := range []string{
+			"", "&partial=deny", "&partial=min:0.5&metrics=networkRx,rss", "&step=7m&agg=max", "&step=1h&agg=min&metrics=swap,cpu",
+			"&step=1m&agg=last&metrics=cpu,networkRx&partial=deny", "&step=30m&metrics=memory,networkRx,rss",
+		} {
 			for name, w := range windows {
 				path := fmt.Sprintf("/api/v1%s?start=%d&end=%d%s", route, begin+w[0]*15, begin+w[1]*15, query)
 				wait.Go(func() { // sources are safe for concurrent use

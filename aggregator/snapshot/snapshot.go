@@ -1,0 +1,236 @@
+package snapshot
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+	"github.com/rollcall-metrics/rollcall/pkg/wire"
+)
+
+const (
+	// flightTimeout bounds a flight. A slow or dead node takes its per-node
+	// timeout, 1.5 s; the rest is for a fleet of which thousands are dead and
+	// gossip has not said so yet, 256 at a time.
+	flightTimeout = 10 * time.Second
+	// retryAfter is how long a node that failed is left alone, unless a new
+	// slot begins: it is asked three times a slot at most.
+	retryAfter = 5 * time.Second
+)
+
+// An Asker asks one node for its newest scrape; *agents.Client is one.
+type Asker interface {
+	Latest(ctx context.Context, node string, q wire.Latest, take func(bytes int) bool) (agents.Latest, error)
+}
+
+// A Fanout asks many nodes; *fanout.Fanout is one.
+type Fanout interface {
+	Do(ctx context.Context, nodes []string, timeout time.Duration, ask fanout.Ask) []fanout.Result
+}
+
+// Expected says which nodes should answer, by name.
+type Expected interface {
+	Nodes() []string
+}
+
+// A Snapshot keeps the newest scrape of every node. It is safe for concurrent
+// use.
+type Snapshot struct {
+	resolution time.Duration
+	asker      Asker
+	fanout     Fanout
+	expected   Expected
+	log        *slog.Logger
+	metrics    *metrics
+	current    atomic.Pointer[View]
+
+	life    context.Context // of flights
+	stop    context.CancelFunc
+	flights sync.WaitGroup
+
+	mu     sync.Mutex
+	nodes  table
+	index  *index
+	swept  int64 // slot in which the index was last looked through for what is too old
+	flight *flight
+	closed bool
+}
+
+// New makes a snapshot, which is empty until someone wants to know something.
+// Close must be called. The metrics are registered with reg, once per registry.
+func New(resolution time.Duration, asker Asker, f Fanout, e Expected, log *slog.Logger, reg prometheus.Registerer) *Snapshot {
+	s := &Snapshot{resolution: resolution, asker: asker, fanout: f, expected: e, log: log, index: new(index)}
+	s.nodes.numbers = map[string]int32{}
+	s.life, s.stop = context.WithCancel(context.Background())
+	s.current.Store(&View{resolution: resolution, index: s.index})
+	s.metrics = newMetrics(reg, s)
+	return s
+}
+
+// Close ends the flight that is under way, if any, and waits for it.
+func (s *Snapshot) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	s.flights.Wait()
+}
+
+// Current returns the snapshot of the last slot that has ended. If there is
+// none yet it asks the nodes, together with everyone else who waits for it, and
+// returns when they have answered or failed; or when ctx ends, with what has
+// come until then.
+func (s *Snapshot) Current(ctx context.Context) *View {
+	for {
+		expected := s.expected.Nodes()
+		slot := s.lastEnded()
+		s.mu.Lock()
+		v := s.current.Load()
+		fresh := v.slot == slot && v.whole && slices.Equal(v.expected, expected)
+		if s.flight == nil && !s.closed && (!fresh || v.due(time.Now())) {
+			s.start(slot, expected)
+		}
+		f := s.flight
+		s.mu.Unlock()
+		if fresh || f == nil {
+			return v
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.take(f)
+			return s.current.Load()
+		}
+	}
+}
+
+// lastEnded is the last slot that has ended: all agents have had time to
+// sample it, whatever their phase.
+func (s *Snapshot) lastEnded() int64 {
+	return model.SlotOf(time.Now(), s.resolution) - int64(s.resolution/time.Second)
+}
+
+// A flight is one question to all nodes that have not answered for its slot.
+type flight struct {
+	slot      int64
+	began     time.Time
+	expected  []string
+	nodes     []string
+	questions []question
+	done      chan struct{}
+
+	mu   sync.Mutex
+	said []said // that nobody has taken yet
+}
+
+// said is what came of asking one node.
+type said struct {
+	node    int32
+	answer  *answer // nil if nothing can be used
+	changes []change
+	result  *fanout.Result // nil: not known yet
+}
+
+// start begins a flight. The caller holds s.mu.
+func (s *Snapshot) start(slot int64, expected []string) {
+	f := &flight{slot: slot, began: time.Now(), expected: expected, done: make(chan struct{})}
+	s.nodes.begin(expected)
+	for _, name := range expected {
+		n := s.nodes.of(name)
+		if !n.wants(slot, f.began) {
+			continue
+		}
+		f.nodes = append(f.nodes, name)
+		f.questions = append(f.questions, question{
+			node: n.number, before: n.answer, to: slot,
+			list: n.answer == nil || n.answer.listed == 0 || slot-n.answer.listed >= relistAfter,
+		})
+	}
+	s.flight = f
+	s.flights.Go(func() { s.fly(f) })
+}
+
+// fly asks the nodes, and then makes a view of what they said.
+func (s *Snapshot) fly(f *flight) {
+	results := s.fanout.Do(s.life, f.nodes, flightTimeout, func(ctx context.Context, i int, take func(int) bool) error {
+		q := &f.questions[i]
+		latest, err := s.asker.Latest(ctx, f.nodes[i], wire.Latest{To: q.to, Since: q.since()}, take)
+		whole := err == nil
+		if !whole && len(latest.Chunks) == 0 {
+			return err
+		}
+		a, changed, unreadable := q.understand(&latest, whole)
+		if unreadable != nil {
+			return &agents.Error{Node: f.nodes[i], Outcome: coverage.Truncated, Err: unreadable}
+		}
+		f.add(said{node: q.node, answer: a, changes: changed})
+		return err
+	})
+	for i := range results {
+		f.add(said{node: f.questions[i].node, result: &results[i]})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.take(f)
+	s.flight = nil
+	close(f.done)
+	s.metrics.flew(f)
+}
+
+func (f *flight) add(x said) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.said = append(f.said, x)
+}
+
+// take makes a view of what a flight has brought so far. The caller holds s.mu.
+func (s *Snapshot) take(f *flight) {
+	f.mu.Lock()
+	news := f.said
+	f.said = nil
+	f.mu.Unlock()
+	var changes []change
+	now := time.Now()
+	for i := range news {
+		n := s.nodes.all[news[i].node]
+		if a := news[i].answer; a != nil {
+			n.answer = a
+			changes = append(changes, news[i].changes...)
+		}
+		if r := news[i].result; r != nil {
+			n.tried, n.result, n.failed = f.slot, *r, now
+		}
+	}
+	s.index = s.index.with(changes)
+	s.sweep(f)
+	s.current.Store(s.view(f))
+}
+
+// sweep forgets nodes that are no longer expected, and now and then pods of
+// which no node has samples any more.
+func (s *Snapshot) sweep(f *flight) {
+	dropped := s.nodes.drop()
+	if dropped == nil && f.slot-s.swept < model.BlockSeconds {
+		return
+	}
+	s.swept = f.slot
+	s.index = s.index.without(func(p place) bool {
+		if dropped[p.node] {
+			return true
+		}
+		a := s.nodes.all[p.node].answer
+		return p.gone != 0 && a != nil && f.slot-p.gone > int64(a.keep/time.Second)+model.BlockSeconds
+	})
+	s.nodes.free(dropped)
+}

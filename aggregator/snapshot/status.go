@@ -1,0 +1,110 @@
+package snapshot
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
+)
+
+// stats are the numbers of a view.
+type stats struct {
+	nodes      map[coverage.Outcome]int
+	pods       int
+	bytes      int // of chunks
+	largest    int // bytes of the largest node's
+	places     int
+	gone       int
+	namespaces int
+}
+
+func (s *stats) add(x *seen) {
+	if s.nodes == nil {
+		s.nodes = map[coverage.Outcome]int{}
+	}
+	outcome := coverage.OK
+	if x.missing != nil {
+		outcome = x.missing.Outcome
+	}
+	s.nodes[outcome]++
+	if x.answer != nil {
+		s.pods += len(x.answer.pods)
+		s.bytes += x.answer.size
+		s.largest = max(s.largest, x.answer.size)
+	}
+}
+
+func (s *stats) index(x *index) {
+	s.places, s.gone = x.count()
+	s.namespaces = len(x.namespaces)
+}
+
+// A Status is the state of the snapshot, as JSON.
+type Status struct {
+	// Slot is the one that is shown, nil before the first question; the next
+	// question asks the nodes if it is older than Ended.
+	Slot  *time.Time `json:"slot,omitempty"`
+	Ended time.Time  `json:"ended"`
+	// Nodes are the expected nodes by outcome.
+	Nodes map[coverage.Outcome]int `json:"nodes"`
+	// Pods are those with values, Bytes what their chunks and the nodes' take,
+	// LargestNode those of one node at most; an agent's answer may have 1 MiB.
+	Pods        int `json:"pods"`
+	Bytes       int `json:"bytes"`
+	LargestNode int `json:"largestNodeBytes"`
+	// Directory is which nodes have had which pods: so many pairs in so many
+	// namespaces, of which Gone are of pods that are not there any more.
+	Directory  int `json:"directory"`
+	Gone       int `json:"gone"`
+	Namespaces int `json:"namespaces"`
+	// Asking tells since when nodes are being asked, if they are, and how many.
+	Asking *Asking `json:"asking,omitempty"`
+	// Missing are the first 100 nodes without values of the slot, by name.
+	Missing []MissingNode `json:"missing"`
+}
+
+// Asking is a question to nodes that is under way.
+type Asking struct {
+	Since time.Time `json:"since"`
+	Slot  time.Time `json:"slot"`
+	Nodes int       `json:"nodes"`
+}
+
+// A MissingNode is a node without values of the slot; AgeSeconds is how much
+// older those are that are shown instead.
+type MissingNode struct {
+	Node       string           `json:"node"`
+	Outcome    coverage.Outcome `json:"outcome"`
+	AgeSeconds int              `json:"ageSeconds,omitempty"`
+	Error      string           `json:"error,omitempty"`
+}
+
+// Status is the state of the snapshot, for /debug/snapshot. It asks nobody.
+func (s *Snapshot) Status() Status {
+	s.mu.Lock()
+	f := s.flight
+	s.mu.Unlock()
+	v := s.current.Load()
+	ended := time.Unix(s.lastEnded(), 0).UTC()
+	st := Status{
+		Ended: ended, Nodes: v.stats.nodes, Pods: v.stats.pods, Bytes: v.stats.bytes, LargestNode: v.stats.largest,
+		Directory: v.stats.places, Gone: v.stats.gone, Namespaces: v.stats.namespaces, Missing: []MissingNode{},
+	}
+	if v.slot != 0 {
+		slot := time.Unix(v.slot, 0).UTC()
+		st.Slot = &slot
+	}
+	if f != nil {
+		st.Asking = &Asking{Since: f.began, Slot: time.Unix(f.slot, 0).UTC(), Nodes: len(f.nodes)}
+	}
+	for _, x := range v.nodes {
+		if x != nil && x.missing != nil {
+			m := x.missing
+			st.Missing = append(st.Missing, MissingNode{m.Node, m.Outcome, int(m.Age / time.Second), m.Err})
+		}
+	}
+	slices.SortFunc(st.Missing, func(a, b MissingNode) int { return strings.Compare(a.Node, b.Node) })
+	st.Missing = st.Missing[:min(len(st.Missing), coverage.MaxListed)]
+	return st
+}

@@ -1,0 +1,219 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
+
+// A View is the snapshot of one slot. It never changes.
+type View struct {
+	slot       int64 // Unix seconds
+	resolution time.Duration
+	expected   []string // by name
+	nodes      []*seen  // by number; nil: none
+	index      *index
+	ok         int       // nodes that are complete
+	whole      bool      // all nodes were asked, none is still to answer
+	retry      time.Time // when a failed node may be asked again; zero: none failed
+	stats      stats
+}
+
+// seen is one node as a view has it.
+type seen struct {
+	name    string
+	answer  *answer           // nil: nothing to show
+	missing *coverage.Missing // nil: complete
+	asked   bool
+	// listed tells that all pods that the node had samples of when it last
+	// answered are in the index; current, that this was in the view's slot.
+	listed, current bool
+}
+
+// view makes a view of what is known. The caller holds s.mu.
+func (s *Snapshot) view(f *flight) *View {
+	v := &View{slot: f.slot, resolution: s.resolution, expected: f.expected, index: s.index, nodes: make([]*seen, len(s.nodes.all)), whole: true}
+	all := make([]seen, len(f.expected))
+	for i, name := range f.expected {
+		n := s.nodes.of(name)
+		all[i] = v.see(n)
+		v.nodes[n.number] = &all[i]
+		v.whole = v.whole && n.tried == f.slot
+		if all[i].missing == nil {
+			v.ok++
+		} else if retry := n.retry(f.slot); !retry.IsZero() && (v.retry.IsZero() || retry.Before(v.retry)) {
+			v.retry = retry
+		}
+		v.stats.add(&all[i])
+	}
+	v.stats.index(v.index)
+	return v
+}
+
+// errNotYet is why a node is missing whose answer is still on its way.
+var errNotYet = errors.New("it has not answered yet")
+
+// see tells what a node is worth in the view.
+func (v *View) see(n *node) seen {
+	x := seen{name: n.name, asked: n.tried == v.slot && n.result.Asked}
+	a := n.answer
+	if a != nil {
+		x.listed = a.listed != 0
+		x.current = a.asked == v.slot
+		if v.slot-a.slot <= v.staleSeconds() && a.slot != 0 {
+			x.answer = a
+		}
+	}
+	result, tried := n.result, n.tried == v.slot
+	if !tried {
+		result.Outcome, result.Err = coverage.Timeout, errNotYet
+		if x.current { // it has answered, the flight is still under way
+			result.Outcome, result.Err = coverage.OK, nil
+		}
+	}
+	m := coverage.Missing{Node: n.name, Outcome: result.Outcome, Elapsed: result.Elapsed}
+	if result.Err != nil {
+		m.Err = result.Err.Error()
+	}
+	switch {
+	case result.Outcome == coverage.OK && x.answer == nil && a.slot == 0:
+		// It has no sample at all: that is its whole answer.
+	case result.Outcome == coverage.OK && a.slot == v.slot:
+	case x.answer != nil && a.slot == v.slot: // a part
+		x.missing = &m
+	case x.answer != nil:
+		m.Outcome, m.Age = coverage.Stale, time.Duration(v.slot-a.slot)*time.Second
+		if m.Err == "" {
+			m.Err = "it has no newer sample"
+		} else {
+			m.Err = fmt.Sprintf("%s: %s", result.Outcome, m.Err)
+		}
+		x.missing = &m
+	case result.Outcome == coverage.OK:
+		m.Outcome, m.Err = coverage.Stale, fmt.Sprintf("its newest sample is %v older than this slot, too old to be shown", time.Duration(v.slot-a.slot)*time.Second)
+		m.Age = time.Duration(v.slot-a.slot) * time.Second
+		x.missing = &m
+	default:
+		x.missing = &m
+	}
+	return x
+}
+
+// staleSeconds is how much older than the slot values may be to be shown.
+func (v *View) staleSeconds() int64 {
+	return model.StaleSlots * int64(v.resolution/time.Second)
+}
+
+// due tells whether failed nodes should be asked again.
+func (v *View) due(now time.Time) bool { return !v.retry.IsZero() && !now.Before(v.retry) }
+
+// Window is which slots a view has samples of, from and to included, in Unix
+// seconds: its own, and those of stale values.
+func (v *View) Window() (from, to int64) { return v.slot - v.staleSeconds(), v.slot }
+
+// Tag is the same for all views with the same samples, in every process.
+func (v *View) Tag() string {
+	return strconv.FormatInt(v.slot, 10) + "-" + strconv.Itoa(v.ok)
+}
+
+// Coverage says how nodes are covered: those of the expected ones that are
+// named, or all of them if nodes is nil.
+func (v *View) Coverage(nodes []string) coverage.Coverage {
+	var named map[string]bool
+	if nodes != nil {
+		named = make(map[string]bool, len(nodes))
+		for _, node := range nodes {
+			named[node] = true
+		}
+	}
+	var c coverage.Coverage
+	for _, x := range v.nodes {
+		if x == nil || (named != nil && !named[x.name]) {
+			continue
+		}
+		c.Expected++
+		if x.asked {
+			c.Asked++
+		}
+		if x.missing == nil {
+			c.Answered++
+			continue
+		}
+		c.Missing = append(c.Missing, *x.missing)
+	}
+	return c
+}
+
+// Nodes are the newest samples of the nodes themselves: of one, or of all that
+// are expected if node is empty.
+func (v *View) Nodes(node string) []apiv1.NodeAnswer {
+	answers := make([]apiv1.NodeAnswer, 0, len(v.expected))
+	for _, x := range v.nodes {
+		if x == nil || x.answer == nil || x.answer.own == nil || (node != "" && node != x.name) {
+			continue
+		}
+		answers = append(answers, apiv1.NodeAnswer{Node: x.name, Chunks: x.answer.own})
+	}
+	return answers
+}
+
+// Parts are the newest samples of pods, by namespace and name: of one pod, of
+// a namespace if pod is empty, of all if namespace is, too; only of those on one
+// node, if node is not empty.
+func (v *View) Parts(namespace, pod, node string) iter.Seq[apiv1.Part] {
+	return func(yield func(apiv1.Part) bool) {
+		// In a walk over all pods, each node's come one after the other.
+		next := make([]int, len(v.nodes))
+		for _, ns := range v.index.find(namespace, pod) {
+			for i := range ns.places {
+				p := &ns.places[i]
+				x := v.nodes[p.node]
+				if p.gone != 0 || x == nil || x.answer == nil || (node != "" && node != x.name) {
+					continue
+				}
+				pods := x.answer.pods
+				at := next[p.node]
+				if at >= len(pods) || compareName(pods[at].Pod, ns.name, p.pod) != 0 {
+					at, _ = x.answer.find(ns.name, p.pod)
+				}
+				for at < len(pods) && compareName(pods[at].Pod, ns.name, p.pod) == 0 {
+					if !yield(apiv1.Part{Node: x.name, Chunk: pods[at]}) {
+						return
+					}
+					at++
+				}
+				next[p.node] = at
+			}
+		}
+	}
+}
+
+// Candidates are the nodes that may have samples of a pod or, if pod is empty,
+// of a namespace: those of which it is known, and those that cannot say now. Where a pod is in a newest scrape, those that cannot say do not
+// count, as far as they have ever said what they have: a pod is at one place
+// at a time.
+func (v *View) Candidates(namespace, pod string) []string {
+	var nodes []string
+	known := make([]bool, len(v.nodes))
+	alive := false
+	for _, ns := range v.index.find(namespace, pod) {
+		for i := range ns.places {
+			known[ns.places[i].node] = true
+			alive = alive || ns.places[i].gone == 0
+		}
+	}
+	for number, x := range v.nodes {
+		switch {
+		case x == nil:
+		case known[number], !x.listed, !x.current && (pod == "" || !alive):
+			nodes = append(nodes, x.name)
+		}
+	}
+	return nodes
+}

@@ -29,9 +29,10 @@ import (
 const (
 	// localTimeout bounds an answer of the node-local /api/v1.
 	localTimeout = 10 * time.Second
-	// peerIdle is how long a connection of an aggregator may be unused. They
-	// are opened once and kept, so only the forgotten ones are to be closed.
-	peerIdle = 10 * time.Minute
+	// peerIdle is how long a connection of an aggregator may be unused: longer
+	// than the aggregators' own idle timeout, 1 h, so that they close it first and
+	// no question meets a connection that is just being closed.
+	peerIdle = 2 * time.Hour
 	// peerWait is how long such a connection may wait for its first question.
 	peerWait = time.Minute
 	// peerWrite bounds one answer, the slowest reader included.

@@ -91,6 +91,10 @@ type Ring struct {
 	// groups they were not needed yet.
 	latest     model.Scrape
 	latestSlot int64
+	// before is the scrape before latest, of an earlier slot; aggregators ask for
+	// the last slot that has ended, in which this one may not have.
+	before     model.Scrape
+	beforeSlot int64
 	seqKnown   bool             // nextSeq follows what the store holds
 	missed     map[int64]string // slots after the open block, and why they have no samples
 	askers     []chan<- error   // appends that wait for the disk
@@ -183,6 +187,7 @@ func (r *Ring) Append(slot int64, s *model.Scrape) error {
 		clear(r.missed)
 	}
 	refused := r.open.append(slot, s)
+	r.before, r.beforeSlot = r.latest, r.latestSlot
 	r.latest, r.latestSlot = *s, slot
 	r.sinceAttach++
 	r.retryIn--
@@ -281,21 +286,6 @@ func (r *Ring) Empty() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.open == nil
-}
-
-// Latest returns the slot that was appended last, in Unix seconds, and its
-// samples, which must not be changed; ok is false if there are none, as at an
-// agent's first start.
-func (r *Ring) Latest() (slot int64, scrape model.Scrape, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.open == nil {
-		return 0, model.Scrape{}, false
-	}
-	if len(r.latest.Groups) == 0 { // of the run before
-		r.latestSlot, r.latest, _ = r.open.latest()
-	}
-	return r.latestSlot, r.latest, true
 }
 
 // Close writes what is not on disk and closes the store, once queries that are

@@ -164,6 +164,38 @@ func TestKeepsOverBlocksAndRestarts(t *testing.T) {
 	}
 }
 
+// TestScrape asks for the newest scrapes as aggregators do, who want all nodes'
+// of one slot.
+func TestScrape(t *testing.T) {
+	cfg := config(vfs.NewMem())
+	r := open(t, cfg)
+	expect := func(to, want int64) {
+		t.Helper()
+		slot, s, ok := r.Scrape(to)
+		if ok != (want != 0) || (ok && (slot != want || s.Entities() != 7)) {
+			t.Errorf("the newest up to %d is %d with %d entities, %v; want %d", to, slot, s.Entities(), ok, want)
+		}
+	}
+	expect(t0, 0)
+	mustAppend(t, r, t0+885)
+	expect(t0+884, 0)
+	expect(t0+885, t0+885)
+	mustAppend(t, r, t0+900) // another block
+	expect(t0+899, t0+885)
+	expect(t0+5000, t0+900)
+	mustAppend(t, r, t0+930)
+	expect(t0+929, t0+900)
+	expect(t0+899, 0)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = open(t, cfg)
+	expect(t0+930, t0+930)
+	expect(t0+929, 0)
+	mustAppend(t, r, t0+945)
+	expect(t0+944, t0+930)
+}
+
 func TestQueryFilters(t *testing.T) {
 	r := open(t, config(vfs.NewMem()))
 	mustAppend(t, r, slots(t0, 130)...)

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/cli"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
@@ -16,19 +16,20 @@ import (
 // enough for a sentence, little enough for a hundred of them in one answer.
 const maxQuoted = 200
 
-// read reads a node's whole answer. body is that of resp, within its budget.
-func read(node string, resp *http.Response, body *budgeted) (apiv1.NodeAnswer, error) {
-	answer := apiv1.NodeAnswer{Node: node}
+// read reads a node's whole answer, item by item. body is that of resp, within
+// its budget. Without a reader nothing of what came can be trusted; an error
+// that comes with one is the agent's own: what came is a part.
+func read(node string, resp *Response, body *budgeted) (*wire.Reader, error) {
 	if err := checkHead(node, resp); err != nil {
-		return answer, err
+		return nil, err
 	}
-	in, err := wire.NewReader(body, resp.ContentLength)
+	in, err := wire.NewReader(body, resp.Length)
 	if err != nil {
-		return answer, err
+		return nil, err
 	}
 	if said := in.Header.GetNode(); said != node {
-		// Its certificate is right, its data is not: nothing of it can be trusted.
-		return answer, &Error{node, coverage.Unauthorized, fmt.Errorf("it answers for another node, %q", quote(said))}
+		// Its certificate is right, its data is not.
+		return nil, &Error{Node: node, Outcome: coverage.Unauthorized, Err: fmt.Errorf("it answers for another node, %q", quote(said))}
 	}
 	for {
 		item, err := in.Next()
@@ -36,30 +37,29 @@ func read(node string, resp *http.Response, body *budgeted) (apiv1.NodeAnswer, e
 			break
 		}
 		if err != nil {
-			return apiv1.NodeAnswer{Node: node}, err
+			return nil, err
 		}
-		answer.Chunks = append(answer.Chunks, item.Chunk)
+		body.q.each(item)
 	}
+	// A connection is kept if the body was read to its end.
+	_, _ = body.Read(make([]byte, 1))
 	if why := in.End.GetError(); why != "" {
-		return answer, &Error{node, coverage.Truncated, fmt.Errorf("it could not read its history: %s", quote(why))}
+		return in, &Error{Node: node, Outcome: coverage.Truncated, Err: fmt.Errorf("it could not read its history: %s", quote(why))}
 	}
-	answer.Known = in.End.GetKnown()
-	// net/http keeps a connection whose body was read to its end.
-	_, _ = io.CopyN(io.Discard, body, 1)
-	return answer, nil
+	return in, nil
 }
 
 // checkHead tells whether the answer is one of frames.
-func checkHead(node string, resp *http.Response) error {
-	if resp.StatusCode == http.StatusOK {
-		if got := resp.Header.Get("Content-Type"); got != wire.ContentType {
+func checkHead(node string, resp *Response) error {
+	if resp.Status == http.StatusOK {
+		if got := resp.ContentType; got != wire.ContentType {
 			// Whatever it is, it is not this version of the peer API.
-			return &Error{node, coverage.VersionSkew, fmt.Errorf("the answer is of type %q, not %s", quote(got), wire.ContentType)}
+			return &Error{Node: node, Outcome: coverage.VersionSkew, Err: fmt.Errorf("the answer is of type %q, not %s", quote(got), wire.ContentType)}
 		}
 		return nil
 	}
 	why, _ := io.ReadAll(io.LimitReader(resp.Body, maxQuoted))
-	return &Error{node, statusOutcome(resp.StatusCode), fmt.Errorf("status %d: %s", resp.StatusCode, quote(string(why)))}
+	return &Error{Node: node, Outcome: statusOutcome(resp.Status), Err: fmt.Errorf("status %d: %s", resp.Status, quote(string(why)))}
 }
 
 // quote makes what a node says fit for one line of text.
@@ -71,26 +71,27 @@ func quote(s string) string {
 // budgeted reads until its budget is used up, and then fails.
 type budgeted struct {
 	r    io.Reader
+	q    *question
 	left int64 // bytes; -1 once there was one too many
-	take func(bytes int) bool
 }
 
-var (
-	errOverBudget = errors.New("the answer is larger than a node's budget")
-	errNoMore     = fmt.Errorf("%w, or than what is left of the question's", errOverBudget)
-)
+var errOverBudget = errors.New("the answer is larger than a node's may be")
 
 func (b *budgeted) Read(p []byte) (int, error) {
 	if b.left < 0 {
-		return 0, errOverBudget
+		return 0, b.over()
 	}
 	// One byte more than is left tells an answer that fits from one that does not.
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
 	if b.left -= int64(n); b.left < 0 {
-		return 0, errOverBudget
+		return 0, b.over()
 	}
-	if b.take != nil && n > 0 && !b.take(n) {
-		return 0, errNoMore
+	if b.q.take != nil && n > 0 && !b.q.take(n) {
+		return 0, fmt.Errorf("%w now: no more was to be taken", errOverBudget)
 	}
 	return n, err
+}
+
+func (b *budgeted) over() error {
+	return fmt.Errorf("%w, %vB%s", errOverBudget, cli.Bytes(b.q.most), b.q.wayOut)
 }

@@ -1,14 +1,11 @@
 package agents
 
 import (
-	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
@@ -54,58 +51,6 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// Both places answer with the right certificate: only the roster says where
-// the agent is now.
-func TestCancelHangsUp(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		agent func(f *fleet, asked, gone chan<- struct{})
-	}{
-		{"in the handshake", func(f *fleet, asked, gone chan<- struct{}) {
-			f.listen(func(c net.Conn) {
-				_, _ = c.Read(make([]byte, 1))
-				close(asked)
-				_, _ = io.Copy(io.Discard, c)
-				close(gone)
-			})
-		}},
-		{"before the answer", func(f *fleet, asked, gone chan<- struct{}) {
-			f.serve(f.agentTLS(node), func(_ http.ResponseWriter, r *http.Request) {
-				close(asked)
-				<-r.Context().Done()
-				close(gone)
-			})
-		}},
-		{"in the answer", func(f *fleet, asked, gone chan<- struct{}) {
-			f.serve(f.agentTLS(node), func(w http.ResponseWriter, r *http.Request) {
-				begin(w, node, strings.Repeat("x", 64<<10))
-				_ = http.NewResponseController(w).Flush()
-				close(asked)
-				<-r.Context().Done()
-				close(gone)
-			})
-		}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			f := newFleet(t)
-			asked, gone := make(chan struct{}), make(chan struct{})
-			tc.agent(f, asked, gone)
-			c := f.client(Config{})
-			ctx, cancel := context.WithCancel(t.Context())
-			go func() { <-asked; cancel() }()
-			_, err := c.Ask(ctx, node, model.Query{}, nil)
-			if Outcome(err) != coverage.Canceled {
-				t.Errorf("got %v, want canceled", err)
-			}
-			select {
-			case <-gone:
-			case <-time.After(5 * time.Second):
-				t.Error("the agent still has the connection")
-			}
-		})
-	}
-}
-
 func TestDebug(t *testing.T) {
 	f := newFleet(t)
 	f.serve(f.agentTLS(node), func(w http.ResponseWriter, r *http.Request) {
@@ -146,9 +91,8 @@ func TestDebug(t *testing.T) {
 func TestRefusalIsNotABrokenPipe(t *testing.T) {
 	f := newFleet(t)
 	agent := f.serve(f.agentTLS(node), frames(node))
-	d := &f.clientAs(identity.Peer{Role: identity.Agent, Name: "node-2"}, Config{}).dialer
-	at := netip.MustParseAddrPort(agent.Listener.Addr().String())
-	c, err := d.open(t.Context(), "tcp", target{node: node, addr: at.Addr(), port: at.Port()})
+	d := f.clientAs(identity.Peer{Role: identity.Agent, Name: "node-2"}, Config{}).dialer
+	c, err := d.connect(t.Context(), Target{Node: node, At: netip.MustParseAddrPort(agent.Listener.Addr().String())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,41 +6,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
-
-func TestConnectionsAreKept(t *testing.T) {
-	f := newFleet(t)
-	agent := f.serve(f.agentTLS(node), frames(node, "x"))
-	c := f.client(Config{})
-	ask := func() {
-		t.Helper()
-		if _, err := c.Ask(t.Context(), node, model.Query{}, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ask()
-	ask()
-	ask()
-	if n := f.dials.Load(); n != 1 {
-		t.Errorf("%d connections for three questions", n)
-	}
-	// One that died idle is replaced without the caller noticing.
-	agent.CloseClientConnections()
-	ask()
-	if n := f.dials.Load(); n != 2 {
-		t.Errorf("%d connections after the first was closed", n)
-	}
-}
 
 func TestConnectionsPerNodeAreBounded(t *testing.T) {
 	f := newFleet(t)
@@ -115,69 +88,20 @@ func TestAgentMoves(t *testing.T) {
 	}
 }
 
-func TestAnotherNodeTakesOverAnAddress(t *testing.T) {
-	f := newFleet(t)
-	agent := f.serve(f.agentTLS(node), frames(node, "x"))
-	c := f.client(Config{})
-	if _, err := c.Ask(t.Context(), node, model.Query{}, nil); err != nil {
-		t.Fatal(err)
-	}
-	// The idle connection is to the right address, but was verified for node.
-	f.put("node-2", agent.Listener.Addr(), roster.Alive)
-	if _, err := c.Ask(t.Context(), "node-2", model.Query{}, nil); Outcome(err) != coverage.Unauthorized {
-		t.Errorf("got %v, want unauthorized", err)
-	}
-}
-
 func TestTargetIsAHost(t *testing.T) {
-	for _, addr := range []string{"10.0.0.1", "fd00::1", "::1", "fe80::1%eth0"} {
+	for _, addr := range []string{"10.0.0.1:9810", "[fd00::1]:9810", "[::1]:9810", "[fe80::1%eth0]:9810"} {
 		t.Run(addr, func(t *testing.T) {
-			want := target{node: node, addr: netip.MustParseAddr(addr), port: 9810}
-			var got target
-			transport := &http.Transport{DialTLSContext: func(_ context.Context, _, hostport string) (net.Conn, error) {
-				var err error
-				got, err = parseTarget(hostport)
-				return nil, errors.Join(err, io.EOF)
-			}}
-			req := httptest.NewRequest(http.MethodGet, "https://x/", nil)
-			req.URL.Host = want.host()
-			if _, err := transport.RoundTrip(req); !errors.Is(err, io.EOF) || got != want {
+			want := Target{Node: node, At: netip.MustParseAddrPort(addr)}
+			var got Target
+			transport := NewHTTP(TransportConfig{Connect: func(_ context.Context, to Target) (net.Conn, error) {
+				got = to
+				return nil, io.EOF
+			}})
+			if _, err := transport.Get(t.Context(), want, "/", ""); !errors.Is(err, io.EOF) || got != want {
 				t.Errorf("got %+v, %v; want %+v", got, err, want)
 			}
 		})
 	}
-}
-
-func TestCloseEndsConnections(t *testing.T) {
-	f := newFleet(t)
-	f.serve(f.agentTLS(node), frames(node, "x"))
-	closed := make(chan struct{})
-	c := f.client(Config{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		raw, err := new(net.Dialer).DialContext(ctx, network, addr)
-		return watched{raw, sync.OnceFunc(func() { close(closed) })}, err
-	}})
-	if _, err := c.Ask(t.Context(), node, model.Query{}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if n := gauge(t, c.metrics.connections); n != 1 {
-		t.Errorf("%v connections open, want 1", n)
-	}
-	c.Close()
-	<-closed
-	if n := gauge(t, c.metrics.connections); n != 0 {
-		t.Errorf("%v connections open, want none", n)
-	}
-}
-
-// watched tells when it is closed.
-type watched struct {
-	net.Conn
-	closed func()
-}
-
-func (w watched) Close() error {
-	w.closed()
-	return w.Conn.Close()
 }
 
 func gauge(t *testing.T, g prometheus.Gauge) float64 {

@@ -132,9 +132,19 @@ func (f *fleet) clientAs(peer identity.Peer, cfg Config) *Client {
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		}
 	}
-	c := New(cfg, f, load(f.t, f.authority, peer), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return f.clientOf(load(f.t, f.authority, peer), cfg)
+}
+
+func (f *fleet) clientOf(id *identity.Source, cfg Config) *Client {
+	c := New(cfg, f, id, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	f.t.Cleanup(c.Close)
 	return c
+}
+
+// target is where the roster has a node's agent.
+func (f *fleet) target(name string) Target {
+	m, _ := f.Lookup(identity.Agent, name)
+	return agentOf(m).Target
 }
 
 // frames is an agent that answers with those chunks.

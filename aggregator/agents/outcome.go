@@ -16,25 +16,25 @@ type Error struct {
 	Node    string
 	Outcome coverage.Outcome
 	Err     error
+	// Who was asked, if anyone was.
+	Who Incarnation
 }
 
 func (e *Error) Error() string { return e.Node + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// failed makes an Error of what went wrong while doing something.
-func failed(ctx context.Context, node, doing string, err error) error {
+// failed makes an Error of what went wrong.
+func failed(ctx context.Context, to agent, err error) error {
 	outcome := Outcome(err)
 	if known, ok := errors.AsType[*Error](err); ok {
 		err = known.Err
-	} else {
-		err = fmt.Errorf("%s: %w", doing, err)
 	}
 	if end := ctx.Err(); end != nil && outcome != coverage.Unauthorized && !errors.Is(err, end) {
 		// Then that is why: an agent that sees us hang up may say anything.
 		outcome, err = Outcome(end), fmt.Errorf("%w: %w", end, err)
 	}
-	return &Error{node, outcome, err}
+	return &Error{Node: to.Node, Outcome: outcome, Err: err, Who: to.incarnation()}
 }
 
 // Outcome is how a node's answer ended that ended with err; nil is OK. What it

@@ -229,7 +229,7 @@ func TestOutcomeOfOthersErrors(t *testing.T) {
 		want coverage.Outcome
 	}{
 		{"none", nil, coverage.OK},
-		{"wrapped", fmt.Errorf("ask: %w", &Error{"node-1", coverage.Dead, io.EOF}), coverage.Dead},
+		{"wrapped", fmt.Errorf("ask: %w", &Error{Node: "node-1", Outcome: coverage.Dead, Err: io.EOF}), coverage.Dead},
 		{"deadline", fmt.Errorf("ask: %w", context.DeadlineExceeded), coverage.Timeout},
 		{"deadline of a connection", os.ErrDeadlineExceeded, coverage.Timeout},
 		{"no answer to packets", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ETIMEDOUT)}, coverage.Timeout},

@@ -4,12 +4,10 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
-	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
@@ -23,6 +21,7 @@ type Pages struct {
 	Expected Expected
 	Roster   func() *roster.Snapshot
 	Fanout   func() any
+	Snapshot func() any
 	// Config is shown as JSON and must hold no secrets.
 	Config any
 	// Node fetches a debug page of a node's agent.
@@ -33,41 +32,15 @@ type Pages struct {
 func Debug(p Pages) http.Handler {
 	mux := http.NewServeMux()
 	obs.HandlePages(mux, "rollcall-aggregator", []obs.Page{
-		{Name: "roster", Title: "Who should be here, and who is", Data: func() any { return compare(p.Expected.Nodes(), p.Roster()) }},
+		{Name: "roster", Title: "Who should be here, and who is", Data: func() any { return compare(p.Expected.Nodes(), p.Roster(), time.Now()).cut() }},
 		{Name: "fanout", Title: "How questions to nodes went", Data: p.Fanout},
+		{Name: "snapshot", Title: "The newest values of all nodes", Data: p.Snapshot},
 		{Name: "config", Title: "The flags in force", Data: func() any { return p.Config }},
 	})
+	mux.HandleFunc("GET "+everyone, p.allOfRoster)
 	obs.HandlePprof(mux)
 	mux.HandleFunc("GET /debug/nodes/{node}/{page...}", p.node)
 	return mux
-}
-
-// rosterPage is /debug/roster: who should be here and who is.
-type rosterPage struct {
-	Expected int `json:"expected"`
-	Agents   int `json:"agents"`
-	// Missing are expected nodes whose agent is not here, Unexpected agents
-	// whose node is not expected and who are not asked.
-	Missing    []string         `json:"missing"`
-	Unexpected []string         `json:"unexpected"`
-	Roster     *roster.Snapshot `json:"roster"`
-}
-
-func compare(expected []string, s *roster.Snapshot) rosterPage {
-	p := rosterPage{Expected: len(expected), Missing: []string{}, Unexpected: []string{}, Roster: s}
-	for _, node := range expected {
-		if _, state := s.Lookup(identity.Agent, node); state != roster.Alive {
-			p.Missing = append(p.Missing, node)
-		}
-	}
-	here := s.ByRole(identity.Agent)
-	p.Agents = len(here)
-	for _, m := range here {
-		if !slices.Contains(expected, m.Name) {
-			p.Unexpected = append(p.Unexpected, m.Name)
-		}
-	}
-	return p
 }
 
 // node passes on a debug page of a node's agent, in the form that the reader

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
+	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
@@ -17,29 +19,38 @@ type Expected interface {
 	Nodes() []string
 }
 
-// Fanout asks many nodes; *fanout.Fanout is one.
+// Fanout admits questions to many nodes; *fanout.Fanout is one.
 type Fanout interface {
-	Ask(ctx context.Context, nodes []string, q model.Query, timeout time.Duration) ([]apiv1.NodeAnswer, coverage.Coverage)
+	Begin(ctx context.Context, nodes int, timeout time.Duration) (*fanout.Question, error)
 }
 
-// fleet answers /api/v1 from all nodes that should be here.
-type fleet struct {
-	expected Expected
-	joined   func() bool
-	fanout   Fanout
+// Agents asks one node; *agents.Client is one.
+type Agents interface {
+	Ask(ctx context.Context, node string, q model.Query, take func(bytes int) bool) (apiv1.NodeAnswer, error)
 }
 
-// Fleet is the source of a /api/v1 that covers all expected nodes. Until
-// joined tells that the roster is more than this process, there is no answer:
-// it would be complete and empty.
-func Fleet(e Expected, joined func() bool, f Fanout) apiv1.Source {
-	return fleet{e, joined, f}
+// A Snapshot has the newest values of all nodes, and knows which of them have
+// which pods; *snapshot.Snapshot is one.
+type Snapshot interface {
+	Current(ctx context.Context) *snapshot.View
+}
+
+// A Fleet answers /api/v1 from all nodes that should be here: the newest values
+// from the snapshot, everything else by asking those that can know.
+type Fleet struct {
+	Expected Expected
+	// Joined tells that the roster is more than this process. Until then there
+	// is no answer: it would be complete and empty.
+	Joined   func() bool
+	Fanout   Fanout
+	Agents   Agents
+	Snapshot Snapshot
 }
 
 // Ask implements [apiv1.Source].
-func (s fleet) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) {
-	nodes := s.expected.Nodes()
-	if len(nodes) == 0 && !s.joined() {
+func (f *Fleet) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) {
+	nodes := f.Expected.Nodes()
+	if len(nodes) == 0 && !f.Joined() {
 		return apiv1.Answer{}, apiv1.Errorf(apiv1.Unavailable, "no other member of the fleet was reached yet; see --join and /debug/roster")
 	}
 	if q.Node != "" {
@@ -48,6 +59,52 @@ func (s fleet) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) 
 		}
 		nodes = []string{q.Node}
 	}
-	answers, cov := s.fanout.Ask(ctx, nodes, q.Query, q.Timeout)
-	return apiv1.Answer{Nodes: answers, Coverage: cov}, nil
+	began := time.Now()
+	if q.Latest || (q.Namespace != "" && q.Node == "") {
+		limited, cancel := context.WithTimeout(ctx, q.Timeout)
+		defer cancel()
+		view := f.Snapshot.Current(limited)
+		if q.Namespace != "" && q.Node == "" {
+			if nodes = view.Candidates(q.Namespace, q.Pod); len(nodes) == 0 {
+				// Every node has said that it has no such pod.
+				return apiv1.Answer{Coverage: view.Coverage(nil)}, nil
+			}
+		}
+		if q.Latest {
+			return latest(view, q, nodes), nil
+		}
+		q.Timeout -= time.Since(began)
+	}
+	return f.fan(ctx, q, nodes)
+}
+
+// latest answers from the snapshot about the nodes, which are all that can know.
+func latest(view *snapshot.View, q apiv1.Question, nodes []string) apiv1.Answer {
+	a := apiv1.Answer{Coverage: view.Coverage(nodes), Tag: view.Tag()}
+	if q.Pods {
+		a.Parts = view.Parts(q.Namespace, q.Pod, q.Node)
+	} else {
+		a.Nodes = view.Nodes(q.Node)
+	}
+	return a
+}
+
+// fan asks the nodes.
+func (f *Fleet) fan(ctx context.Context, q apiv1.Question, nodes []string) (apiv1.Answer, error) {
+	question, err := f.Fanout.Begin(ctx, len(nodes), q.Timeout)
+	if err != nil {
+		return apiv1.Answer{}, err
+	}
+	answers := make([]apiv1.NodeAnswer, len(nodes))
+	results := question.Do(ctx, nodes, func(ctx context.Context, i int, take func(int) bool) (err error) {
+		answers[i], err = f.Agents.Ask(ctx, nodes[i], q.Query, take)
+		return err
+	})
+	kept := answers[:0]
+	for i, a := range answers {
+		if results[i].Outcome == coverage.OK || len(a.Chunks) > 0 || len(a.Binned) > 0 {
+			kept = append(kept, a) // a part is better than nothing
+		}
+	}
+	return apiv1.Answer{Nodes: kept, Coverage: fanout.Coverage(nodes, results), Done: question.End}, nil
 }

@@ -4,19 +4,25 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
+	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
-	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
+	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,12 +31,35 @@ type nodes []string
 
 func (n nodes) Nodes() []string { return n }
 
-// fakeFanout notes whom it is to ask.
-type fakeFanout struct{ asked []string }
+// fakeAgents note who is asked.
+type fakeAgents struct {
+	mu    sync.Mutex
+	asked []string
+}
 
-func (f *fakeFanout) Ask(_ context.Context, n []string, _ model.Query, _ time.Duration) ([]apiv1.NodeAnswer, coverage.Coverage) {
-	f.asked = n
-	return nil, coverage.Coverage{Expected: len(n), Asked: len(n), Answered: len(n)}
+func (f *fakeAgents) Ask(_ context.Context, node string, _ model.Query, _ func(int) bool) (apiv1.NodeAnswer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, node)
+	return apiv1.NodeAnswer{Node: node}, nil
+}
+
+func (*fakeAgents) Latest(context.Context, string, wire.Latest, func(int) bool) (agents.Latest, error) {
+	return agents.Latest{}, nil
+}
+
+func (*fakeAgents) Probe(context.Context, string) error { return nil }
+
+func (*fakeAgents) Incarnation(string) agents.Incarnation { return agents.Incarnation{} }
+
+func newFleet(t *testing.T, expected nodes, joined bool, f *fanout.Fanout, a interface {
+	Agents
+	snapshot.Asker
+},
+) *Fleet {
+	s := snapshot.New(15*time.Second, a, f, expected, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	t.Cleanup(s.Close)
+	return &Fleet{Expected: expected, Joined: func() bool { return joined }, Fanout: f, Agents: a, Snapshot: s}
 }
 
 func TestFleetAsks(t *testing.T) {
@@ -50,14 +79,19 @@ func TestFleetAsks(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			f := &fakeFanout{}
-			_, err := Fleet(c.expected, func() bool { return c.joined }, f).Ask(t.Context(), apiv1.Question{Node: c.node})
+			a := &fakeAgents{}
+			f := fanout.New(fanout.Config{}, a, prometheus.NewRegistry())
+			answer, err := newFleet(t, c.expected, c.joined, f, a).Ask(t.Context(), apiv1.Question{Node: c.node, Timeout: time.Minute})
+			if answer.Done != nil {
+				defer answer.Done()
+			}
+			slices.Sort(a.asked)
 			var e *apiv1.Error
 			if errors.As(err, &e); (e == nil) != (c.code == "") || (e != nil && e.Code != c.code) {
 				t.Fatalf("error %v", err)
 			}
-			if !slices.Equal(f.asked, c.want) {
-				t.Errorf("asked %v, want %v", f.asked, c.want)
+			if !slices.Equal(a.asked, c.want) {
+				t.Errorf("asked %v, want %v", a.asked, c.want)
 			}
 		})
 	}
@@ -68,6 +102,7 @@ func TestDebugPages(t *testing.T) {
 		Expected: nodes{"node-1", "node-2"},
 		Roster:   func() *roster.Snapshot { return &roster.Snapshot{} },
 		Fanout:   func() any { return map[string]int{"places": 256} },
+		Snapshot: func() any { return map[string]int{"pods": 7} },
 		Config:   map[string]string{"--name": "aggregator-1"},
 		Node: func(_ context.Context, node, page, rawQuery string) (*http.Response, error) {
 			if node != "node-1" {
@@ -80,8 +115,9 @@ func TestDebugPages(t *testing.T) {
 		status int
 		want   string
 	}{
-		"/debug/roster":                       {200, `"missing": [` + "\n    \"node-1\",\n    \"node-2\""},
+		"/debug/roster":                       {200, `"why": "unknown"`},
 		"/debug/fanout":                       {200, `"places": 256`},
+		"/debug/snapshot":                     {200, `"pods": 7`},
 		"/debug/config":                       {200, `"aggregator-1"`},
 		"/debug/":                             {200, "/debug/fanout"},
 		"/debug/nodes/node-1/pprof/heap?gc=1": {418, "pprof/heap?gc=1"},

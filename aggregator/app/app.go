@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/aggregator/api"
 	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
+	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
@@ -38,6 +40,7 @@ type Aggregator struct {
 	file   *expected.File // nil: the roster says who is expected
 	agents *agents.Client
 	fanout *fanout.Fanout
+	newest *snapshot.Snapshot
 	roster atomic.Pointer[roster.Roster] // nil until Run
 
 	listeners []net.Listener // api, debug, metrics
@@ -74,11 +77,14 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	}
 	a.agents = agents.New(cfg.Agents, agents.RosterFunc(a.lookup), a.id, log, a.reg)
 	a.fanout = fanout.New(cfg.Fanout, a.agents, a.reg)
+	a.newest = snapshot.New(cfg.Resolution, a.agents, a.fanout, a.expected(), a.log, a.reg)
 	return a, nil
 }
 
 // Close ends an aggregator that was not run.
 func (a *Aggregator) Close() error {
+	a.newest.Close()
+	a.fanout.Close()
 	a.agents.Close()
 	return member.Close(a.listeners)
 }
@@ -118,10 +124,22 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	}
 	a.roster.Store(r)
 	a.log.Info("aggregator started", "name", a.cfg.Name)
+	connecting, stop := context.WithCancel(ctx)
+	var connected sync.WaitGroup
+	connected.Go(func() {
+		a.agents.KeepConnected(connecting, func() ([]roster.Member, <-chan struct{}) {
+			changed := r.Changed() // first, to miss nothing
+			return r.Snapshot().ByRole(identity.Agent), changed
+		})
+	})
 	err = member.Run(ctx, r, a.log,
 		obs.Server{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(r), WriteTimeout: apiWrite},
 		obs.Server{Name: "debug", Listener: a.listeners[1], Handler: a.debugHandler()},
 		obs.Server{Name: "metrics", Listener: a.listeners[2], Handler: obs.MetricsHandler(a.reg, a.log)})
+	stop()
+	connected.Wait()
+	a.newest.Close()
+	a.fanout.Close()
 	a.agents.Close()
 	a.log.Info("aggregator stopped", "name", a.cfg.Name)
 	return err
@@ -143,7 +161,9 @@ func (a *Aggregator) apiHandler(r *roster.Roster) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", apiv1.New(apiv1.Config{
 		Resolution: a.cfg.Resolution, Namespaces: a.cfg.Namespaces, Timeout: a.cfg.Timeout,
-	}, api.Fleet(a.expected(), r.Joined, a.fanout)))
+	}, &api.Fleet{
+		Expected: a.expected(), Joined: r.Joined, Fanout: a.fanout, Agents: a.agents, Snapshot: a.newest,
+	}))
 	mux.Handle("GET /healthz", obs.Alive())
 	mux.Handle("GET /readyz", ready.Ready())
 	return mux
@@ -154,6 +174,7 @@ func (a *Aggregator) debugHandler() http.Handler {
 		Expected: a.expected(),
 		Roster:   a.snapshot,
 		Fanout:   func() any { return a.fanout.Status() },
+		Snapshot: func() any { return a.newest.Status() },
 		Config:   cli.Settings(a.cfg.flags),
 		Node:     a.agents.Debug,
 	})

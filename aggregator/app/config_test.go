@@ -24,6 +24,7 @@ func TestFlags(t *testing.T) {
 		"--in-flight 0":                "--in-flight 0",
 		"--node-budget -1":             "--node-budget -1",
 		"--query-budget 0":             "--query-budget 0",
+		"--process-budget -1":          "--process-budget -1",
 		"--debug-listen 0.0.0.0:9811":  "--debug-listen",
 		"--gossip-advertise 224.0.0.1": "--gossip-advertise",
 		"--tls-ca-file=":               "--tls-ca-file",

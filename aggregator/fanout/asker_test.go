@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,8 +15,9 @@ import (
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
-	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
+
+type answer = apiv1.NodeAnswer
 
 // A way is how a node answers.
 type way func(ctx context.Context, node string) (apiv1.NodeAnswer, error)
@@ -48,13 +50,16 @@ func fail(o coverage.Outcome) way {
 	}
 }
 
-// nodes is an Asker: nodes that answer in their ways, at once if they have none.
+// nodes are Agents: nodes that answer in their ways, at once if they have none.
 type nodes struct {
 	mu      sync.Mutex
 	ways    map[string]way
 	asked   []string // in that order
+	probed  []string
 	now     int
 	highest int // of now
+	// who are the incarnations of nodes; the others have one that never changes.
+	who map[string]agents.Incarnation
 }
 
 func (n *nodes) set(node string, w way) {
@@ -66,18 +71,24 @@ func (n *nodes) set(node string, w way) {
 	n.ways[node] = w
 }
 
-func (n *nodes) Ask(ctx context.Context, node string, _ model.Query, take func(int) bool) (apiv1.NodeAnswer, error) {
+func (n *nodes) Ask(ctx context.Context, node string, take func(int) bool) (apiv1.NodeAnswer, error) {
 	n.mu.Lock()
 	n.asked = append(n.asked, node)
 	n.now++
 	n.highest = max(n.highest, n.now)
-	w := n.ways[node]
 	n.mu.Unlock()
 	defer func() {
 		n.mu.Lock()
 		n.now--
 		n.mu.Unlock()
 	}()
+	return n.answer(ctx, node, take)
+}
+
+func (n *nodes) answer(ctx context.Context, node string, take func(int) bool) (apiv1.NodeAnswer, error) {
+	n.mu.Lock()
+	w := n.ways[node]
+	n.mu.Unlock()
 	if w == nil {
 		w = after(0, 100)
 	}
@@ -90,6 +101,41 @@ func (n *nodes) Ask(ctx context.Context, node string, _ model.Query, take func(i
 	return answer, err
 }
 
+// Probe answers in the same way.
+func (n *nodes) Probe(ctx context.Context, node string) error {
+	n.mu.Lock()
+	n.probed = append(n.probed, node)
+	n.mu.Unlock()
+	_, err := n.answer(ctx, node, func(int) bool { return true })
+	return err
+}
+
+func (n *nodes) Incarnation(node string) agents.Incarnation {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if who, ok := n.who[node]; ok {
+		return who
+	}
+	return agents.Incarnation{Start: 1}
+}
+
+// is makes the node's agent another incarnation, or none.
+func (n *nodes) is(node string, who agents.Incarnation) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.who == nil {
+		n.who = map[string]agents.Incarnation{}
+	}
+	n.who[node] = who
+}
+
+// forget begins anew to note who is asked and probed.
+func (n *nodes) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked, n.probed = nil, nil
+}
+
 // names are node-0000 and so on.
 func names(n int) []string {
 	names := make([]string, n)
@@ -99,9 +145,22 @@ func names(n int) []string {
 	return names
 }
 
-func newFanout(cfg Config, a Asker) (*Fanout, *prometheus.Registry) {
+// ask asks the nodes as the API does.
+func ask(ctx context.Context, f *Fanout, a *nodes, all []string, timeout time.Duration) ([]apiv1.NodeAnswer, coverage.Coverage) {
+	answers := make([]apiv1.NodeAnswer, len(all))
+	results := f.Do(ctx, all, timeout, func(ctx context.Context, i int, take func(int) bool) (err error) {
+		answers[i], err = a.Ask(ctx, all[i], take)
+		return err
+	})
+	return slices.DeleteFunc(answers, func(a apiv1.NodeAnswer) bool { return a.Chunks == nil }), Coverage(all, results)
+}
+
+// newFanout is one that is closed when the test ends.
+func newFanout(t testing.TB, cfg Config, a Agents) (*Fanout, *prometheus.Registry) {
 	reg := prometheus.NewRegistry()
-	return New(cfg, a, reg), reg
+	f := New(cfg, a, reg)
+	t.Cleanup(f.Close)
+	return f, reg
 }
 
 // check looks at what always holds: every node is either answered or missing.

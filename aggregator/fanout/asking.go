@@ -2,149 +2,102 @@ package fanout
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/rollcall-metrics/rollcall/aggregator/agents"
-	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
-	"github.com/rollcall-metrics/rollcall/pkg/coverage"
-	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 const (
-	// leftPercent is the part of a question's remaining time that a node may
-	// have. The rest is for whatever waits for a place, and for the answer.
-	leftPercent = 90
-	// leastTimeout is what makes asking worth it: in less, even a good node could
-	// not answer.
-	leastTimeout = 5 * time.Millisecond
-	// maxErr bounds the bytes of a missing node's error.
-	maxErr = 200
-)
-
-var (
-	errNoTime     = errors.New("not asked: no time was left")
-	errNoBudget   = errors.New("not asked: the answers of other nodes used up the question's budget")
-	errOverBudget = errors.New("the answers of all nodes are larger than the question's budget")
-	errGone       = errors.New("not asked: whoever wanted to know went away")
+	// leastGrace is how long a question that is otherwise done waits for probes:
+	// a handshake with an agent that is well takes 5 ms. Long ones wait for a
+	// tenth of the time that they took.
+	leastGrace = 25 * time.Millisecond
+	gracePart  = 10
 )
 
 // asking is one question on its way.
 type asking struct {
-	fanout  *Fanout
-	caller  context.Context // ends when whoever asked goes away
-	query   model.Query
-	began   time.Time
-	places  chan struct{} // holds one token for each node being asked
-	bytes   atomic.Int64  // of the answers so far
-	results []result      // by index of the node, each written once
-}
-
-// result is how one node's answer ended.
-type result struct {
-	answer  apiv1.NodeAnswer
-	outcome coverage.Outcome
-	err     error
-	elapsed time.Duration
-	// asked tells whether the node's agent was tried at all.
-	asked bool
-	// own tells that the outcome says something about the node, rather than
-	// about the question: its budget, its end, its little time.
-	own bool
+	question *Question
+	fanout   *Fanout
+	caller   context.Context // ends when whoever asked goes away
+	ask      Ask
+	began    time.Time
+	nodes    []string
+	results  []Result // by index of the node, each written once
+	plan     plan
 }
 
 // run asks the nodes, as many at a time as there are places, until ctx ends.
-func (a *asking) run(ctx context.Context, nodes []string) {
-	var asked sync.WaitGroup
-	defer asked.Wait()
-	for _, i := range a.fanout.history.order(nodes) {
-		if o, err := a.place(ctx); err != nil {
-			a.results[i] = result{outcome: o, err: err, elapsed: time.Since(a.began)}
-			continue
-		}
-		asked.Go(func() {
-			defer func() { <-a.places }()
-			a.results[i] = a.one(ctx, nodes[i])
+func (a *asking) run(ctx context.Context) {
+	f := a.fanout
+	a.plan = f.history.plan(a.nodes, a.results, a.began)
+	probes := make(chan probe, len(a.plan.due))
+	for _, i := range a.plan.due {
+		f.lane.add(a.nodes[i], func(well bool) { probes <- probe{i, well} })
+	}
+	// So many workers, and not a goroutine for each node, which would grow its
+	// stack anew.
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(f.places, len(a.plan.ask)) {
+		workers.Go(func() {
+			w := newWorker(a)
+			for n := next.Add(1); n <= int64(len(a.plan.ask)); n = next.Add(1) {
+				w.ask(ctx, a.plan.ask[n-1])
+			}
 		})
 	}
+	if len(a.plan.due) > 0 {
+		done := make(chan struct{})
+		go func() { workers.Wait(); close(done) }()
+		a.probed(ctx, probes, done)
+	}
+	workers.Wait()
+	now := time.Now()
+	f.metrics.add(a.results, f.history.add(a.plan, a.nodes, a.results, now), now.Sub(a.began))
 }
 
-// place waits for a place, and tells why the next node cannot be asked, if so.
-func (a *asking) place(ctx context.Context) (coverage.Outcome, error) {
-	select {
-	case a.places <- struct{}{}:
-	case <-ctx.Done():
-		return a.ended()
-	}
-	switch {
-	case a.bytes.Load() > a.fanout.queryBudget:
-		<-a.places
-		return coverage.OverBudget, errNoBudget
-	case ctx.Err() != nil || timeout(ctx, a.fanout.nodeTimeout) < leastTimeout:
-		<-a.places
-		return a.ended()
-	}
-	return coverage.OK, nil
+// probe is how the probe of node i ended.
+type probe struct {
+	i    int
+	well bool
 }
 
-// ended is the outcome of nodes for which there was no time.
-func (a *asking) ended() (coverage.Outcome, error) {
-	if a.gone() {
-		return coverage.Canceled, errGone
-	}
-	return coverage.Timeout, errNoTime
-}
-
-// timeout is how long a node may take that is asked now.
-func timeout(ctx context.Context, most time.Duration) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return min(most, time.Until(deadline)*leftPercent/100)
-	}
-	return most
-}
-
-// gone tells whether nobody waits for the answer any more.
-func (a *asking) gone() bool { return errors.Is(a.caller.Err(), context.Canceled) }
-
-// one asks one node.
-func (a *asking) one(ctx context.Context, node string) result {
-	began, most := time.Now(), a.fanout.nodeTimeout
-	given := timeout(ctx, most)
-	limited, cancel := context.WithTimeout(ctx, given)
-	defer cancel()
-	a.fanout.inFlight.Add(1)
-	answer, err := a.fanout.asker.Ask(limited, node, a.query, func(n int) bool {
-		return a.bytes.Add(int64(n)) <= a.fanout.queryBudget
-	})
-	a.fanout.inFlight.Add(-1)
-	r := result{answer: answer, outcome: agents.Outcome(err), err: err, elapsed: time.Since(began), asked: true, own: true}
-	switch r.outcome {
-	case coverage.OverBudget:
-		if a.bytes.Load() > a.fanout.queryBudget {
-			r.err, r.own = errOverBudget, false
+// probed asks nodes whose probes end well before the question is done, or
+// little later. If there is nobody else to ask, it waits as for any node.
+func (a *asking) probed(ctx context.Context, probes <-chan probe, done <-chan struct{}) {
+	again := make(chan int, len(a.plan.due))
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer close(again)
+	var late <-chan time.Time
+	for pending, started := len(a.plan.due), 0; pending > 0; {
+		select {
+		case p := <-probes:
+			pending--
+			if !p.well {
+				continue
+			}
+			again <- p.i
+			if started < laneWidth {
+				started++
+				workers.Go(func() {
+					w := newWorker(a)
+					for i := range again {
+						w.ask(ctx, i)
+					}
+				})
+			}
+		case <-done:
+			grace := max(leastGrace, time.Since(a.began)/gracePart)
+			if len(a.plan.ask) == 0 {
+				grace = a.fanout.nodeTimeout + leastGrace
+			}
+			late, done = time.After(grace), nil
+		case <-late:
+			return
+		case <-ctx.Done():
+			return
 		}
-	case coverage.Dead, coverage.NotInRoster:
-		r.asked = false // there was nobody to ask
-	case coverage.Timeout, coverage.Canceled:
-		r.outcome = coverage.Timeout
-		if a.gone() {
-			r.outcome = coverage.Canceled
-		}
-		// Half of the usual time is enough to blame the node.
-		r.own = r.outcome == coverage.Timeout && given >= most/2
 	}
-	return r
-}
-
-// short is an error's text, cut to maxErr bytes.
-func short(err error) string {
-	text := err.Error()
-	if len(text) <= maxErr {
-		return text
-	}
-	const mark = "…"
-	return strings.ToValidUTF8(text[:maxErr-len(mark)], "") + mark
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
-	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 func TestAsk(t *testing.T) {
@@ -60,19 +58,19 @@ func TestAsk(t *testing.T) {
 			asked: 4, // nobody can ask the dead, or those who are not here
 		},
 		{
-			// 1.5 s three times, then 90 % of what is left: 450 ms, 45 ms, and the
-			// next would be less than 5 ms.
+			// 1.5 s, then two thirds of it three times, then 90 % of what is left:
+			// 450 ms, 45 ms, and the next would be less than 5 ms.
 			name: "more hang than there are places", nodes: 100, cfg: Config{InFlight: 10}, ways: func(i int) way {
 				if i < 90 {
 					return hang()
 				}
 				return nil
 			},
-			want: outcomes{coverage.Timeout: 100}, asked: 50, took: 4995 * time.Millisecond,
+			want: outcomes{coverage.Timeout: 100}, asked: 60, took: 4995 * time.Millisecond,
 		},
 		{
 			name: "over the budget", nodes: 10, cfg: Config{InFlight: 1, QueryBudget: 350}, ways: func(int) way { return after(0, 100) },
-			want: outcomes{coverage.OK: 3, coverage.OverBudget: 7}, asked: 4,
+			want: outcomes{coverage.OK: 3, coverage.OverBudget: 7}, asked: 3, // there is no room for a fourth
 		},
 		{
 			name: "exactly the budget", nodes: 10, cfg: Config{QueryBudget: 1000}, ways: func(int) way { return after(0, 100) },
@@ -87,9 +85,9 @@ func TestAsk(t *testing.T) {
 						asker.set(n, tc.ways(i))
 					}
 				}
-				f, reg := newFanout(tc.cfg, asker)
+				f, reg := newFanout(t, tc.cfg, asker)
 				began := time.Now()
-				answers, c := f.Ask(t.Context(), all, model.Query{}, timeout)
+				answers, c := ask(t.Context(), f, asker, all, timeout)
 				took := time.Since(began)
 				check(t, all, answers, c)
 				got := outcomes{}
@@ -154,11 +152,11 @@ func TestTimeouts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asker := new(nodes)
 				asker.set("node-1", hang())
-				f, _ := newFanout(Config{}, asker)
+				f, _ := newFanout(t, Config{}, asker)
 				ctx, cancel := context.WithTimeout(t.Context(), tc.caller)
 				defer cancel()
 				began := time.Now()
-				answers, c := f.Ask(ctx, []string{"node-1"}, model.Query{}, tc.question)
+				answers, c := ask(ctx, f, asker, []string{"node-1"}, tc.question)
 				m := check(t, []string{"node-1"}, answers, c)["node-1"]
 				if took := time.Since(began); took != tc.want || m.Elapsed != tc.want || m.Outcome != coverage.Timeout || c.Asked != tc.asked {
 					t.Errorf("asked %d, %+v after %v, want %v", c.Asked, m, took, tc.want)
@@ -176,11 +174,11 @@ func TestCallerGoesAway(t *testing.T) {
 				asker.set(n, hang())
 			}
 		}
-		f, _ := newFanout(Config{InFlight: 20}, asker)
+		f, _ := newFanout(t, Config{InFlight: 20}, asker)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		began := time.Now()
-		answers, c := f.Ask(ctx, all, model.Query{}, time.Minute)
+		answers, c := ask(ctx, f, asker, all, time.Minute)
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("returned after %v", took)
 		}
@@ -198,61 +196,20 @@ func TestCallerGoesAway(t *testing.T) {
 	})
 }
 
-// Good nodes first, so that bad ones hold up only each other.
-func TestOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		asker := new(nodes)
-		f, _ := newFanout(Config{InFlight: 1}, asker)
-		ask := func(nodes []string, timeout time.Duration) coverage.Coverage {
-			asker.asked = nil
-			answers, c := f.Ask(t.Context(), nodes, model.Query{}, timeout)
-			check(t, nodes, answers, c)
-			return c
-		}
-		all := []string{"bad-1", "bad-2", "bad-3", "good-1", "good-2", "new-1"}
-		for _, bad := range all[:3] {
-			asker.set(bad, hang())
-		}
-		ask(all[:5], time.Minute)
-
-		// The bad ones share what time the good ones leave.
-		c := ask(all, DefaultNodeTimeout)
-		if want := []string{"good-1", "good-2", "new-1", "bad-1", "bad-2", "bad-3"}; !slices.Equal(asker.asked, want) {
-			t.Errorf("asked %q, want %q", asker.asked, want)
-		}
-		if c.Answered != 3 {
-			t.Errorf("%d answered", c.Answered)
-		}
-
-		// One that answers again is a good one again.
-		asker.set("bad-1", nil)
-		ask(all, time.Minute)
-		ask(all, time.Minute)
-		if want := []string{"bad-1", "good-1", "good-2", "new-1", "bad-2", "bad-3"}; !slices.Equal(asker.asked, want) {
-			t.Errorf("asked %q, want %q", asker.asked, want)
-		}
-	})
-}
-
-// BenchmarkAsk is what the fan-out itself costs: the nodes answer at once.
-func BenchmarkAsk(b *testing.B) {
-	const n = 1000
+// BenchmarkDo is what the fan-out itself costs: the nodes answer at once.
+func BenchmarkDo(b *testing.B) {
+	const n = 5000
 	all := names(n)
-	chunk := [][]byte{make([]byte, 600)}
-	f, _ := newFanout(Config{}, askerFunc(func(_ context.Context, node string) (apiv1.NodeAnswer, error) {
-		return apiv1.NodeAnswer{Node: node, Chunks: chunk}, nil
-	}))
+	f, _ := newFanout(b, Config{}, new(nodes))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, c := f.Ask(b.Context(), all, model.Query{}, 5*time.Second); !c.Complete() {
+		results := f.Do(b.Context(), all, 5*time.Second, func(_ context.Context, _ int, take func(int) bool) error {
+			take(600)
+			return nil
+		})
+		if c := Coverage(all, results); !c.Complete() {
 			b.Fatal("incomplete")
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/node")
-}
-
-type askerFunc func(ctx context.Context, node string) (apiv1.NodeAnswer, error)
-
-func (f askerFunc) Ask(ctx context.Context, node string, _ model.Query, _ func(int) bool) (apiv1.NodeAnswer, error) {
-	return f(ctx, node)
 }

@@ -22,6 +22,15 @@ type Status struct {
 	// all questions are asking now.
 	Places   int `json:"places"`
 	InFlight int `json:"inFlight"`
+	// Full are the questions to many nodes that are being asked, Waiting those
+	// that wait for them.
+	Full    int `json:"full"`
+	Waiting int `json:"waiting"`
+	// HeldBytes are the bytes of the answers of questions that are not done,
+	// QueryBudget and ProcessBudget their bounds.
+	HeldBytes     int64 `json:"heldBytes"`
+	QueryBudget   int64 `json:"queryBudget"`
+	ProcessBudget int64 `json:"processBudget"`
 	// Questions and Answers, by outcome, since the process started.
 	Questions uint64                      `json:"questions"`
 	Answers   map[coverage.Outcome]uint64 `json:"answers"`
@@ -29,6 +38,13 @@ type Status struct {
 	// last time.
 	Nodes   int `json:"nodes"`
 	Failing int `json:"failing"`
+	// Open are those of Failing that are not asked for now, Due those that are to
+	// be probed with the next question, HalfOpen those whose probe went well and
+	// that the next question asks; Probing are being probed, or wait for it.
+	Open     int `json:"open"`
+	Due      int `json:"due"`
+	HalfOpen int `json:"halfOpen"`
+	Probing  int `json:"probing"`
 	// FailingNodes are the first 100 of those, the longest failing first.
 	FailingNodes []NodeStatus `json:"failingNodes"`
 	// SlowestNodes are the 20 whose last answers took the longest.
@@ -46,20 +62,47 @@ type NodeStatus struct {
 	// LastError may be long past.
 	LastError   string    `json:"lastError,omitempty"`
 	LastErrorAt time.Time `json:"lastErrorAt,omitzero"`
+	// Breaker is "open", "probe due" or "half open" of a node that is not simply
+	// asked, NextProbe when it may be probed.
+	Breaker   breakerState `json:"breaker,omitempty"`
+	NextProbe time.Time    `json:"nextProbe,omitzero"`
+}
+
+// Status is the state of the fan-out, for /debug/fanout.
+func (f *Fanout) Status() Status {
+	s := f.history.status()
+	s.InFlight, s.Places = int(f.inFlight.Load()), f.places
+	s.Full, s.Waiting = int(f.admission.inside.Load()), int(f.admission.waiting.Load())
+	s.HeldBytes, s.QueryBudget, s.ProcessBudget = f.held.Load(), f.queryBudget, f.processBudget
+	s.Probing = f.lane.len()
+	return s
 }
 
 func (h *history) status() Status {
+	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := Status{
-		Questions: h.questions, Answers: maps.Clone(h.answers), Nodes: len(h.nodes),
+		Questions: h.questions, Answers: maps.Clone(h.answers),
 		FailingNodes: []NodeStatus{}, SlowestNodes: []NodeStatus{},
 	}
 	for node, r := range h.nodes {
+		if r.outcome == "" {
+			continue // its first question is on its way, or was about something else
+		}
+		s.Nodes++
+		switch r.state(now) {
+		case open:
+			s.Open++
+		case due:
+			s.Due++
+		case halfOpen:
+			s.HalfOpen++
+		}
 		if r.failures > 0 {
-			s.FailingNodes = append(s.FailingNodes, r.status(node))
+			s.FailingNodes = append(s.FailingNodes, r.status(node, now))
 		} else {
-			s.SlowestNodes = append(s.SlowestNodes, r.status(node))
+			s.SlowestNodes = append(s.SlowestNodes, r.status(node, now))
 		}
 	}
 	s.Failing = len(s.FailingNodes)
@@ -74,9 +117,13 @@ func (h *history) status() Status {
 	return s
 }
 
-func (r *record) status(node string) NodeStatus {
-	return NodeStatus{
+func (r *record) status(node string, now time.Time) NodeStatus {
+	s := NodeStatus{
 		Node: node, Outcome: r.outcome, At: r.at, LatencyMs: float64(r.latency.Microseconds()) / 1000,
 		Failures: r.failures, LastError: r.err, LastErrorAt: r.errAt,
 	}
+	if b := r.state(now); b != closed {
+		s.Breaker, s.NextProbe = b, r.until
+	}
+	return s
 }

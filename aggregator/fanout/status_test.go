@@ -7,13 +7,12 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
-	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asker := new(nodes)
-		f, _ := newFanout(Config{}, asker)
+		f, _ := newFanout(t, Config{}, asker)
 		all := names(300)
 		for i, n := range all[:150] {
 			asker.set(n, fail(coverage.Refused))
@@ -25,9 +24,8 @@ func TestStatus(t *testing.T) {
 			asker.set(n, after(time.Duration(i)*time.Millisecond, 1))
 		}
 		began := time.Now()
-		ask := func(nodes []string) { f.Ask(t.Context(), nodes, model.Query{}, time.Minute) }
-		ask(all)
-		ask(all[7:8])
+		ask(t.Context(), f, asker, all, time.Minute)
+		ask(t.Context(), f, asker, all[7:8], time.Minute)
 		s := f.Status()
 		if s.Questions != 2 || s.Nodes != 300 || s.Failing != 150 || s.Places != DefaultInFlight || s.InFlight != 0 {
 			t.Errorf("%+v", s)
@@ -51,14 +49,14 @@ func TestStatus(t *testing.T) {
 
 		// One that answers again keeps its last error.
 		asker.set("node-0007", nil)
-		ask(all[7:8])
+		ask(t.Context(), f, asker, all[7:8], time.Minute)
 		if s = f.Status(); s.Failing != 149 || s.FailingNodes[0].Failures != 1 {
 			t.Errorf("failing %d, %+v", s.Failing, s.FailingNodes[0])
 		}
 
 		// Nodes that are not asked any more are forgotten.
 		time.Sleep(forgetAfter)
-		ask(all[:2])
+		ask(t.Context(), f, asker, all[:2], time.Minute)
 		if s = f.Status(); s.Nodes != 2 {
 			t.Errorf("%d nodes are remembered", s.Nodes)
 		}
@@ -79,8 +77,8 @@ func TestShortQuestionsBlameNobody(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asker := new(nodes)
 				asker.set("node-1", hang())
-				f, _ := newFanout(Config{}, asker)
-				f.Ask(t.Context(), []string{"node-1"}, model.Query{}, tc.question)
+				f, _ := newFanout(t, Config{}, asker)
+				ask(t.Context(), f, asker, []string{"node-1"}, tc.question)
 				if s := f.Status(); s.Failing != tc.failing {
 					t.Errorf("%d failing, want %d", s.Failing, tc.failing)
 				}
@@ -90,9 +88,10 @@ func TestShortQuestionsBlameNobody(t *testing.T) {
 }
 
 func TestStatusOfNothingIsJSON(t *testing.T) {
-	f, _ := newFanout(Config{}, new(nodes))
+	f, _ := newFanout(t, Config{}, new(nodes))
 	got, err := json.Marshal(f.Status())
-	const want = `{"places":256,"inFlight":0,"questions":0,"answers":{},"nodes":0,"failing":0,"failingNodes":[],"slowestNodes":[]}`
+	const want = `{"places":256,"inFlight":0,"full":0,"waiting":0,"heldBytes":0,"queryBudget":268435456,"processBudget":536870912,` +
+		`"questions":0,"answers":{},"nodes":0,"failing":0,"open":0,"due":0,"halfOpen":0,"probing":0,"failingNodes":[],"slowestNodes":[]}`
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, %v", got, err)
 	}

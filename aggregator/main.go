@@ -31,6 +31,7 @@ func main() {
 	cfg := &app.Config{}
 	c := cli.Command{Name: "rollcall-aggregator", About: about, Version: version, Config: cfg,
 		Run: func(ctx context.Context, log *slog.Logger) error {
+			cli.TuneMemory(app.GCPercent, log)
 			a, err := app.New(ctx, *cfg, version, log)
 			if err != nil {
 				return err

@@ -4,10 +4,9 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/rollcall-metrics/rollcall/pkg/cli"
 )
 
 const (
@@ -29,17 +28,8 @@ func TuneRuntime(log *slog.Logger) {
 	if !strings.Contains(os.Getenv("GODEBUG"), "memprofilerate=") {
 		runtime.MemProfileRate = 0
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	cli.TuneMemory(gcPercent, log)
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min(maxProcs, runtime.GOMAXPROCS(0)))
 	}
-	// Only a net: it makes the collector work harder before the kernel ends
-	// the process.
-	limit, err := memlimit.Set()
-	if err != nil {
-		log.Debug("no memory limit found", "err", err)
-	}
-	log.Debug("runtime tuned", "GOMEMLIMIT", limit, "GOMAXPROCS", runtime.GOMAXPROCS(0))
 }

@@ -72,6 +72,7 @@ type Client struct {
 	// debugs are for pages that take as long as a profile, 30 s: they must not
 	// have one of a node's two connections.
 	debugs *HTTP
+	opened opened
 }
 
 // New makes a client that shows the certificate of id. The metrics are

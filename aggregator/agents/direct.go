@@ -9,7 +9,7 @@ import (
 	"io"
 	"math"
 	"net"
-	"net/http"
+	"net/http/httputil"
 	"sync"
 	"syscall"
 )
@@ -18,8 +18,7 @@ import (
 // the goroutine of whoever asks. Nothing waits on a connection that is idle, and
 // it has no buffers: with thousands of connections net/http's two goroutines
 // and buffers for each are most of the memory, and handing each request to one
-// and its answer back by the other is more CPU than all else. Answers are parsed
-// by net/http.
+// and its answer back by the other is more CPU than all else.
 type Direct struct {
 	lines   lines
 	readers sync.Pool // of *bufio.Reader
@@ -85,12 +84,14 @@ type exchange struct {
 	stop   func() bool // the watch over ctx
 	head   io.LimitedReader
 	in     *bufio.Reader
-	body   io.ReadCloser // of the answer, to be read in full
-	came   bool          // any byte of it
-	err    error         // sticks
+	came   bool // any byte of the answer
+	last   bool // the agent closes the connection after it
+	// The body is chunked, or has left bytes still to come.
+	chunked io.Reader
+	left    int64
+	toEnd   bool  // it ends with the connection
+	err     error // sticks
 }
-
-var errHeader = errors.New("the answer's header is too long")
 
 // begin sends the request and reads the answer's head. After an error the
 // exchange is over.
@@ -101,7 +102,7 @@ func (e *exchange) begin(request []byte) (*Response, error) {
 	e.head = io.LimitedReader{R: c, N: maxHeader}
 	e.in = e.direct.readers.Get().(*bufio.Reader)
 	e.in.Reset(&e.head)
-	resp, err := e.answer(request)
+	h, err := e.answer(request)
 	if err != nil {
 		if e.came && e.head.N <= 0 {
 			err = errHeader
@@ -110,25 +111,24 @@ func (e *exchange) begin(request []byte) (*Response, error) {
 		return nil, err
 	}
 	e.head.N = math.MaxInt64
-	e.body = resp.Body
-	r := &Response{Status: resp.StatusCode, Length: resp.ContentLength, Body: e}
-	if types := resp.Header["Content-Type"]; len(types) > 0 {
-		r.ContentType = types[0]
+	e.last, e.left = h.last, h.length
+	if h.chunked {
+		e.chunked = httputil.NewChunkedReader(e.in)
+	} else if h.length < 0 {
+		e.toEnd, e.left = true, math.MaxInt64
 	}
-	e.link.last = resp.Close
-	return r, nil
+	return &Response{Status: h.status, ContentType: h.contentType, Length: h.length, Body: e}, nil
 }
 
-func (e *exchange) answer(request []byte) (*http.Response, error) {
+func (e *exchange) answer(request []byte) (head, error) {
 	if _, err := e.link.Write(request); err != nil {
-		return nil, err
+		return head{}, err
 	}
-	_, err := e.in.Peek(1)
-	if err != nil {
-		return nil, err
+	if _, err := e.in.Peek(1); err != nil {
+		return head{}, err
 	}
 	e.came = true
-	return http.ReadResponse(e.in, nil)
+	return readHead(e.in)
 }
 
 // died tells whether the connection was closed before anything of the answer
@@ -145,23 +145,44 @@ func (e *exchange) Read(p []byte) (int, error) {
 	if e.err != nil {
 		return 0, e.err
 	}
-	n, err := e.body.Read(p)
+	n, whole, err := e.read(p)
 	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF):
+	case whole:
 		e.end(true)
 		e.err = io.EOF
-	default:
+	case err != nil:
 		e.end(false)
 		e.err = cmp.Or(e.ctx.Err(), err)
 	}
-	return n, cmp.Or(e.err, err)
+	return n, e.err
+}
+
+// read reads what is there of the body, and tells whether that was all.
+func (e *exchange) read(p []byte) (n int, whole bool, err error) {
+	if e.chunked == nil {
+		if e.left == 0 {
+			return 0, true, nil
+		}
+		n, err = e.in.Read(p[:min(int64(len(p)), e.left)])
+		e.left -= int64(n)
+		whole = e.left == 0 || (e.toEnd && errors.Is(err, io.EOF))
+	} else {
+		n, err = e.chunked.Read(p)
+		if errors.Is(err, io.EOF) {
+			line, failed := readLine(e.in) // after the last chunk; agents send no trailers
+			whole, err = failed == nil && len(line) == 0, cmp.Or(failed, errHead)
+		}
+	}
+	if !whole && errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, whole, err
 }
 
 // Close implements [io.Closer].
 func (e *exchange) Close() error {
 	if e.err == nil {
-		e.end(e.body == http.NoBody)
+		e.end(e.chunked == nil && e.left == 0)
 		e.err = net.ErrClosed
 	}
 	return nil
@@ -170,7 +191,7 @@ func (e *exchange) Close() error {
 // end gives the connection back, to be used again if the answer was read to its
 // end and nothing else came.
 func (e *exchange) end(whole bool) {
-	clean := whole && !e.link.last && e.in.Buffered() == 0
+	clean := whole && !e.last && e.in.Buffered() == 0
 	e.in.Reset(nil)
 	e.direct.readers.Put(e.in)
 	// If the watch has begun, the connection has a deadline in the past.

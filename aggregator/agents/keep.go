@@ -2,7 +2,9 @@ package agents
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
@@ -41,6 +43,7 @@ func (c *Client) KeepConnected(ctx context.Context, watch Watch) {
 	var k keeper
 	changed := k.look(watch)
 	for {
+		c.opened.note(len(k.known), len(k.queue))
 		var tick <-chan time.Time
 		if len(k.queue) > 0 {
 			tick = time.After(openEvery)
@@ -71,6 +74,29 @@ func (c *Client) KeepConnected(ctx context.Context, watch Watch) {
 			})
 		}
 	}
+}
+
+// opened is how far opening connections at the start has come.
+type opened struct {
+	known, left atomic.Int64
+	done        atomic.Bool
+}
+
+func (o *opened) note(known, left int) {
+	o.known.Store(int64(known))
+	o.left.Store(int64(left))
+	if known > 0 && left == 0 {
+		o.done.Store(true)
+	}
+}
+
+// Connected tells why questions to all agents would still take long: not all
+// have been connected to since the start. Once it has returned nil it always does.
+func (c *Client) Connected() error {
+	if known := c.opened.known.Load(); known > 0 && !c.opened.done.Load() {
+		return fmt.Errorf("connections to %d of %d agents are still to be opened", c.opened.left.Load(), known)
+	}
+	return nil
 }
 
 // here tells whether the target is where the roster has that node.

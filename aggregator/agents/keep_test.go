@@ -126,7 +126,14 @@ func TestConnectionsAreOpenedAtABoundedRate(t *testing.T) {
 				}})
 				w := &watch{fleet: f}
 				w.keep(c)
+				time.Sleep(time.Second)
+				if c.Connected() == nil {
+					t.Error("connected to all after a second")
+				}
 				time.Sleep(10 * time.Minute)
+				if err := c.Connected(); err != nil {
+					t.Error(err)
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				if took := dials[len(dials)-1].Sub(began); len(dials) != n || len(seen) != n || took > tc.took+time.Second {

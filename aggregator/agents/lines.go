@@ -16,7 +16,6 @@ type link struct {
 	net.Conn
 	to    Target
 	used  bool      // not for the first time
-	last  bool      // the agent closes it after this answer
 	since time.Time // when it became idle
 }
 

@@ -158,6 +158,7 @@ func (a *Aggregator) apiHandler(r *roster.Roster) http.Handler {
 		}
 		return nil
 	})
+	ready.Add("connections", a.agents.Connected)
 	mux := http.NewServeMux()
 	mux.Handle("/", apiv1.New(apiv1.Config{
 		Resolution: a.cfg.Resolution, Namespaces: a.cfg.Namespaces, Timeout: a.cfg.Timeout,

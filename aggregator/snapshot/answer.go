@@ -124,7 +124,7 @@ func tidy(pods []chunk.Chunk) []chunk.Chunk {
 func (q *question) changes(a *answer, before []chunk.Chunk, named []agents.PodName, whole bool) []change {
 	var all []change
 	add := func(namespace, pod string, gone int64) {
-		all = append(all, change{namespace, place{pod, q.node, gone}})
+		all = append(all, change{namespace: namespace, place: place{pod, q.node, gone}})
 	}
 	now := a.pods
 	for len(before) > 0 || len(now) > 0 {

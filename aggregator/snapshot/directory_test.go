@@ -133,7 +133,7 @@ func TestIndexAtRandom(t *testing.T) {
 	for round := range 300 {
 		var changes []change
 		for range r.IntN(20) {
-			c := change{fmt.Sprint("ns-", r.IntN(5)), place{fmt.Sprint("pod-", r.IntN(10)), int32(r.IntN(4)), r.Int64N(3)}}
+			c := change{namespace: fmt.Sprint("ns-", r.IntN(5)), place: place{fmt.Sprint("pod-", r.IntN(10)), int32(r.IntN(4)), r.Int64N(3)}}
 			changes = append(changes, c)
 			want[key(c.namespace, c.place)] = c.gone
 		}

@@ -34,7 +34,7 @@ type Files struct {
 // or half-written, the old ones stay in use. Connections that are already
 // open are not touched. A Source is safe for concurrent use.
 type Source struct {
-	files   Files
+	files   Files // none: see With
 	log     *slog.Logger
 	metrics *metrics
 	refused *rarely
@@ -77,6 +77,22 @@ func Load(files Files, log *slog.Logger, reg prometheus.Registerer) (*Source, er
 	return s, nil
 }
 
+// With returns the source of another certificate, which is in memory and stays
+// as it is, and trusts the CA that s trusts now. What it refuses is counted and
+// logged as s's. It is for many peers in one process.
+func (s *Source) With(cert tls.Certificate) (*Source, error) {
+	if cert.Leaf == nil {
+		return nil, errors.New("load identity: certificate without a leaf")
+	}
+	self, err := PeerOf(cert.Leaf)
+	if err != nil {
+		return nil, fmt.Errorf("load identity: %w", err)
+	}
+	twin := &Source{log: s.log, metrics: s.metrics, refused: s.refused}
+	twin.now.Store(&material{self: self, cert: cert, roots: s.now.Load().roots})
+	return twin, nil
+}
+
 // Self is who this process is. It never changes: a renewed certificate for
 // someone else is not taken.
 func (s *Source) Self() Peer { return s.now.Load().self }
@@ -87,7 +103,7 @@ func (s *Source) expiry() float64 { return float64(s.latest().cert.Leaf.NotAfter
 // latest looks at the files if it is time to. While one caller does, the
 // others go on with what is there, so that a hanging disk holds up one.
 func (s *Source) latest() *material {
-	if s.mu.TryLock() {
+	if s.files != (Files{}) && s.mu.TryLock() {
 		defer s.mu.Unlock()
 		if time.Since(s.checked) >= checkEvery {
 			s.checked = time.Now()

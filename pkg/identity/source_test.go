@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,6 +59,64 @@ func TestIssuedFiles(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("key: mode %v, %v", info.Mode(), err)
 	}
+}
+
+// A certificate from memory is as good as one from files, and its refusals
+// count with those of the source that it came from.
+func TestWith(t *testing.T) {
+	ca := authority(t)
+	first, reg := load(t, issue(t, ca, identity.Peer{Role: identity.Agent, Name: "all"}), slog.New(slog.DiscardHandler))
+	client, _ := load(t, issue(t, ca, aggregator), slog.New(slog.DiscardHandler))
+	cert, err := ca.IssueInMemory(agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := first.With(cert)
+	if err != nil || s.Self() != agent {
+		t.Fatalf("%v, %v", s, err)
+	}
+	if _, serverErr, clientErr := shake(t, s.ServerConfig(identity.Aggregator), client.ClientConfig(agent)); serverErr != nil || clientErr != nil {
+		t.Errorf("server: %v, client: %v", serverErr, clientErr)
+	}
+	if _, serverErr, _ := shake(t, s.ServerConfig(identity.Aggregator), s.ClientConfig(agent)); serverErr == nil {
+		t.Error("an agent was let in")
+	}
+	if n := values(t, reg, "rollcall_identity_refused_total")[string(identity.WrongRole)]; n != 1 {
+		t.Errorf("%v refusals counted", n)
+	}
+
+	nobody, err := ca.IssueInMemory(agent, identitytest.URIs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.With(nobody); err == nil || !strings.Contains(err.Error(), "no rollcall URI") {
+		t.Errorf("a certificate of nobody: %v", err)
+	}
+	cert.Leaf = nil
+	if _, err := first.With(cert); err == nil {
+		t.Error("a certificate that was not parsed was taken")
+	}
+}
+
+// One from memory does not look at files, however old it gets.
+func TestWithStays(t *testing.T) {
+	ca := authority(t)
+	first, _ := load(t, issue(t, ca, agent), slog.New(slog.DiscardHandler))
+	cert, err := ca.IssueInMemory(aggregator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, err := first.With(cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		got, err := s.ClientConfig(agent).GetClientCertificate(nil)
+		if err != nil || got.Leaf != cert.Leaf || s.Self() != aggregator {
+			t.Errorf("%v, %v", got.Leaf, err)
+		}
+	})
 }
 
 func TestSourceConcurrently(t *testing.T) {

@@ -15,9 +15,8 @@ import (
 
 // A Config is what a member must know to take part.
 type Config struct {
-	// Name is the node of an agent, the pod of an aggregator. In gossip, an
-	// aggregator is called "aggregator/<name>", since a pod may be called like
-	// a node.
+	// Name is the node of an agent, the pod of an aggregator; a pod may be called
+	// like a node.
 	Name string
 	Role identity.Role
 	// Bind is the address to listen at, Advertise the one to tell others (in
@@ -105,10 +104,10 @@ func (c *Config) timing() Timing {
 }
 
 // memberlist is the configuration without delegates, keys and transport.
-func (c *Config) memberlist(logTo io.Writer) *memberlist.Config {
+func (c *Config) memberlist(self life, logTo io.Writer) *memberlist.Config {
 	t := c.timing()
 	m := memberlist.DefaultLANConfig()
-	m.Name = gossipName(c.Role, c.Name)
+	m.Name = self.gossipName()
 	m.BindAddr, m.BindPort = c.Bind.String(), c.Port
 	m.AdvertiseAddr, m.AdvertisePort = c.advertise().String(), c.Port
 	m.Label = c.Label

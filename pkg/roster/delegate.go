@@ -4,45 +4,21 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 
 	"github.com/hashicorp/memberlist"
-
-	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
-
-// aggregatorPrefix keeps aggregators from colliding with agents: a '/' is in
-// no node's name.
-const aggregatorPrefix = "aggregator/"
-
-// gossipName is a member's name in memberlist.
-func gossipName(role identity.Role, name string) string {
-	if role == identity.Aggregator {
-		return aggregatorPrefix + name
-	}
-	return name
-}
-
-// splitGossipName is the reverse; the name may be invalid.
-func splitGossipName(gossip string) (identity.Role, string) {
-	if name, ok := strings.CutPrefix(gossip, aggregatorPrefix); ok {
-		return identity.Aggregator, name
-	}
-	return identity.Agent, gossip
-}
 
 // delegate answers what memberlist asks. Most of it is asked under memberlist's
 // lock: nothing here blocks or calls back.
 type delegate struct {
-	self      string // gossip name
-	addr      netip.AddrPort
-	meta      meta // but for leaving
-	leaving   atomic.Bool
-	contested atomic.Bool // set by NotifyMerge, cleared by the joiner
-	metrics   *metrics
-	log       *slog.Logger
-	rarely    *rarely
+	self    life
+	addr    netip.AddrPort
+	meta    meta // but for leaving
+	leaving atomic.Bool
+	metrics *metrics
+	log     *slog.Logger
+	rarely  *rarely
 }
 
 func (d *delegate) NodeMeta(int) []byte {
@@ -72,8 +48,12 @@ var errRefused = errors.New("refused")
 // NotifyAlive refuses what cannot be a member. Whoever has the gossip key can
 // claim anything else.
 func (d *delegate) NotifyAlive(n *memberlist.Node) error {
-	reason := d.check(n)
+	l, reason := d.check(n)
 	if reason == "" {
+		// Of all, this process knows best that it still runs.
+		if l.Peer == d.self.Peer && l.start > d.self.start {
+			d.contested(n)
+		}
 		return nil
 	}
 	if skipped, ok := d.refuse(reason); ok {
@@ -82,31 +62,31 @@ func (d *delegate) NotifyAlive(n *memberlist.Node) error {
 	return errRefused
 }
 
-// check returns why the node is refused, or "".
-func (d *delegate) check(n *memberlist.Node) string {
-	role, name := splitGossipName(n.Name)
-	if !identity.ValidName(name) {
-		return badName
+// check returns who the node is, and why it is refused, or "".
+func (d *delegate) check(n *memberlist.Node) (life, string) {
+	l, ok := parseGossipName(n.Name)
+	if !ok {
+		return l, badName
 	}
 	m, err := decodeMeta(n.Meta)
 	if err != nil {
-		return badMeta
+		return l, badMeta
 	}
-	if m.role != role {
-		return wrongRole
+	if m.role != l.Role {
+		return l, wrongRole
 	}
 	addr, ok := netip.AddrFromSlice(n.Addr)
 	addr = addr.Unmap()
 	own := d.addr.Addr()
 	switch {
 	case !ok || n.Port == 0 || cannotBe(addr):
-		return badAddress
+		return l, badAddress
 	// These mean something else on every machine: to us, ourselves, or a cloud's
 	// metadata service.
 	case addr.IsLoopback() && !own.IsLoopback(), addr.IsLinkLocalUnicast() && !own.IsLinkLocalUnicast():
-		return badAddress
+		return l, badAddress
 	}
-	return ""
+	return l, ""
 }
 
 // cannotBe tells whether nobody can be reached at an address.
@@ -114,29 +94,20 @@ func cannotBe(a netip.Addr) bool {
 	return !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
-// NotifyConflict comes when a name is alive at one address and is claimed from
-// another: a restart with a new address before the old one was declared dead,
-// two nodes with one name, or an attack.
+// contested says that another process has the name of this one, and that the
+// fleet believes it, since it started later.
+func (d *delegate) contested(n *memberlist.Node) {
+	if skipped, ok := d.refuse(conflict); ok {
+		d.log.Error("another process has the name of this one, and started later", "member", cut(n.Name), "addr", n.Addr, "not_logged_before", skipped)
+	}
+}
+
+// NotifyConflict comes when what is alive at one address is claimed from
+// another: an attack, since a process does not change its address.
 func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
 	if skipped, ok := d.refuse(conflict); ok {
 		d.log.Warn("member claimed from another address", "member", cut(existing.Name), "addr", existing.Addr, "other", other.Addr, "reason", conflict, "not_logged_before", skipped)
 	}
-}
-
-// NotifyMerge sees what a seed knew when we joined it. If that has our own name
-// at another address, the seed may not have believed us, and we must join again
-// once it has seen our predecessor die. Nothing else would tell us.
-func (d *delegate) NotifyMerge(peers []*memberlist.Node) error {
-	for _, n := range peers {
-		if n.Name != d.self || n.State == memberlist.StateLeft {
-			continue
-		}
-		addr, _ := netip.AddrFromSlice(n.Addr)
-		if netip.AddrPortFrom(addr.Unmap(), n.Port) != d.addr {
-			d.contested.Store(true)
-		}
-	}
-	return nil
 }
 
 // refuse counts a refusal, and tells whether it is to be logged and how many

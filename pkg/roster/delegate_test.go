@@ -17,7 +17,7 @@ import (
 
 func newDelegate(own string, log *slog.Logger) *delegate {
 	return &delegate{
-		self:    "node-0",
+		self:    lifeOf(identity.Agent, "node-0", time.UnixMilli(1000)),
 		addr:    netip.AddrPortFrom(netip.MustParseAddr(own), port),
 		metrics: newMetrics(prometheus.NewRegistry()),
 		log:     log,
@@ -43,6 +43,8 @@ func TestNotifyAlive(t *testing.T) {
 		"IPv6":                  {nodeOf("node-1", "fd00::2", agent), "fd00::1", ""},
 		"ourselves":             {nodeOf("node-0", "10.0.0.1", agent), "10.0.0.1", ""},
 		"loopback on loopback":  {nodeOf("node-1", "127.0.0.2", agent), "127.0.0.1", ""},
+		"with its start":        {nodeOf("node-1@mi8xk2p4", "10.0.0.2", agent), "10.0.0.1", ""},
+		"with an empty start":   {nodeOf("node-1@", "10.0.0.2", agent), "10.0.0.1", badName},
 		"empty name":            {nodeOf("", "10.0.0.2", agent), "10.0.0.1", badName},
 		"upper case":            {nodeOf("Node", "10.0.0.2", agent), "10.0.0.1", badName},
 		"other prefix":          {nodeOf("agent/node-1", "10.0.0.2", agent), "10.0.0.1", badName},
@@ -68,7 +70,7 @@ func TestNotifyAlive(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			d := newDelegate(tt.own, slog.New(slog.DiscardHandler))
-			if got := d.check(tt.node); got != tt.want {
+			if _, got := d.check(tt.node); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 			if err := d.NotifyAlive(tt.node); (err == nil) != (tt.want == "") {
@@ -91,31 +93,30 @@ func TestRefusalsAreLoggedOnce(t *testing.T) {
 	}
 }
 
-func TestNotifyMerge(t *testing.T) {
-	in := func(state memberlist.NodeStateType, name, addr string) *memberlist.Node {
-		return &memberlist.Node{Name: name, Addr: net.ParseIP(addr), Port: port, State: state}
-	}
-	tests := map[string]struct {
-		known *memberlist.Node
-		want  bool
-	}{
-		"unknown to the seed":    {in(memberlist.StateAlive, "node-1", "10.0.0.9"), false},
-		"as we are":              {in(memberlist.StateAlive, "node-0", "10.0.0.1"), false},
-		"dead, our address":      {in(memberlist.StateDead, "node-0", "10.0.0.1"), false},
-		"alive elsewhere":        {in(memberlist.StateAlive, "node-0", "10.0.0.9"), true},
-		"suspected elsewhere":    {in(memberlist.StateSuspect, "node-0", "10.0.0.9"), true},
-		"dead elsewhere":         {in(memberlist.StateDead, "node-0", "10.0.0.9"), true},
-		"left elsewhere":         {in(memberlist.StateLeft, "node-0", "10.0.0.9"), false},
-		"an address that is not": {in(memberlist.StateAlive, "node-0", ""), true},
-	}
-	for name, tt := range tests {
+// A process that started later has our name, or is ourselves, or our
+// predecessor.
+func TestContested(t *testing.T) {
+	agent := meta{role: identity.Agent, peerPort: 9810}
+	for name, want := range map[string]int{
+		"node-0":            0,
+		"node-0@rr":         0, // 999 in base 36
+		"node-0@rs":         0, // ourselves
+		"node-0@rt":         1,
+		"node-1@rt":         0,
+		"aggregator/node-0": 0,
+	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDelegate("10.0.0.1", slog.New(slog.DiscardHandler))
-			if err := d.NotifyMerge([]*memberlist.Node{in(memberlist.StateAlive, "node-7", "10.0.0.7"), tt.known}); err != nil {
+			var logged bytes.Buffer
+			d := newDelegate("10.0.0.1", slog.New(slog.NewTextHandler(&logged, nil)))
+			m := agent
+			if strings.HasPrefix(name, aggregatorPrefix) {
+				m.role = identity.Aggregator
+			}
+			if err := d.NotifyAlive(nodeOf(name, "10.0.0.2", m)); err != nil {
 				t.Error(err)
 			}
-			if got := d.contested.Load(); got != tt.want {
-				t.Errorf("contested: %v", got)
+			if got := strings.Count(logged.String(), "another process has the name of this one"); got != want {
+				t.Errorf("logged:\n%s", &logged)
 			}
 		})
 	}

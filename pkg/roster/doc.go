@@ -14,6 +14,7 @@
 //	roster.go    start, leave, die
 //	delegate.go  what memberlist asks: our meta, whether to admit a member
 //	table.go     what memberlist reports, and the snapshots made of it
-//	join.go      when to join whom
+//	join.go      when to join whom (resolve.go: where that is)
+//	transport.go how many joins are served at a time
 //	keys.go      the gossip keys, followed as their file changes
 package roster

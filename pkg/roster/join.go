@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,8 +21,6 @@ const (
 	maxSeeds = 3
 	// maxMissing is how many missing members one round tries; most are just down.
 	maxMissing = 5
-	// resolveTimeout bounds one DNS lookup; the next round is seconds away.
-	resolveTimeout = 5 * time.Second
 )
 
 // joiner decides when to join whom.
@@ -33,20 +29,28 @@ type joiner struct {
 	timing    Timing
 	join      func(addr string) (int, error) // memberlist's Join
 	table     *table
-	contested *atomic.Bool
 	metrics   *metrics
 	log       *slog.Logger
 	reached   atomic.Bool // anyone, or there is nobody
 	failing   bool
-	joined    bool // and logged
+	joined    bool   // and logged
+	exchanged uint64 // the table's changes when last exchanged
 }
 
 // run joins until ctx ends.
 func (j *joiner) run(ctx context.Context) {
-	if !j.jitter(ctx) {
+	if !j.jitter(ctx, j.timing.StartJitter) {
 		return
 	}
 	j.joinSeeds(ctx, nil)
+	// Most likely all agents start at once, and the aggregators are busy with
+	// those that came first, or not there yet.
+	if j.failing && j.timing.JoinJitter > 0 && j.cfg.Role == identity.Agent {
+		if !j.jitter(ctx, j.timing.JoinJitter) {
+			return
+		}
+		j.joinSeeds(ctx, nil)
+	}
 	first := time.Now()
 	for _, at := range j.timing.Rejoin {
 		if !wait(ctx, at-time.Since(first)) {
@@ -54,60 +58,88 @@ func (j *joiner) run(ctx context.Context) {
 		}
 		if j.cfg.Role == identity.Aggregator {
 			j.heal(ctx)
+			j.exchange(ctx)
 		} else if !j.settled() {
 			j.joinSeeds(ctx, nil)
 		}
 	}
-	if j.cfg.Role == identity.Aggregator {
-		for wait(ctx, j.timing.Heal) {
-			j.heal(ctx)
-		}
+	if j.cfg.Role == identity.Agent {
+		j.watch(ctx)
 		return
 	}
-	j.watch(ctx)
+	for healed := time.Now(); wait(ctx, j.timing.Exchange); {
+		if time.Since(healed) >= j.timing.Heal {
+			healed = time.Now()
+			j.heal(ctx)
+		}
+		j.exchange(ctx)
+	}
 }
 
-// watch joins again when there has been no aggregator for too long.
+// watch joins again when there has been no aggregator for too long. From then on
+// it tries twice as often: a node that was cut off alone has nobody else who
+// could find it within a minute.
 func (j *joiner) watch(ctx context.Context) {
-	calm := time.Now()
+	calm, bear := time.Now(), j.timing.RejoinAfter
 	// A quarter, so that it is noticed soon enough and costs nothing.
 	for wait(ctx, j.timing.RejoinAfter/4) {
 		if j.settled() {
-			calm = time.Now()
+			calm, bear = time.Now(), j.timing.RejoinAfter
 			continue
 		}
-		// All agents lose the last aggregator in the same second.
-		if time.Since(calm) >= j.timing.RejoinAfter && j.jitter(ctx) && !j.settled() {
-			j.joinSeeds(ctx, nil)
-			calm = time.Now()
+		if time.Since(calm) < bear {
+			continue
 		}
+		// All agents lose the last aggregator in the same second; then they are
+		// spread, and stay so.
+		if bear == j.timing.RejoinAfter && !j.jitter(ctx, j.timing.JoinJitter) {
+			return
+		}
+		if !j.settled() {
+			j.joinSeeds(ctx, nil)
+		}
+		calm, bear = time.Now(), j.timing.RejoinAfter/2
 	}
 }
 
-// settled tells whether there is no need to join: we see an aggregator, and no
-// seed has taken us for someone else. Joining regardless, as often as Rejoin
-// says, would make six joins out of one when 5000 agents start at once.
+// settled tells whether there is no need to join: we see an aggregator. Joining
+// regardless, as often as Rejoin says, would make six joins out of one when 5000
+// agents start at once.
 func (j *joiner) settled() bool {
-	_, aggregator := j.table.alive()
-	return aggregator && !j.contested.Load()
+	aggregators, _ := j.table.aggregators()
+	return len(aggregators) > 0
 }
 
-// jitter spreads the agents, which start together. It tells whether ctx goes on.
-func (j *joiner) jitter(ctx context.Context) bool {
-	if j.cfg.Role == identity.Aggregator || j.timing.JoinJitter <= 0 {
+// jitter waits up to most, to spread the agents, which start together. It tells
+// whether ctx goes on.
+func (j *joiner) jitter(ctx context.Context, most time.Duration) bool {
+	if j.cfg.Role == identity.Aggregator || most <= 0 {
 		return ctx.Err() == nil
 	}
-	return wait(ctx, rand.N(j.timing.JoinJitter))
+	return wait(ctx, rand.N(most))
+}
+
+// exchange joins one of the aggregators in the roster, if anything has changed
+// since the last time. An agent joins only one aggregator, and while thousands
+// come and go the others hear of it late; and who joins in between may never
+// hear of a leave that was passed on before. What one aggregator knows, so do
+// all, within Timing.Exchange.
+func (j *joiner) exchange(ctx context.Context) {
+	others, changes := j.table.aggregators()
+	if len(others) == 0 || changes == j.exchanged {
+		return
+	}
+	if j.joinOne(ctx, others[rand.N(len(others))]) == nil {
+		// Not what it brought: that is news for the next.
+		j.exchanged = changes
+	}
 }
 
 // heal joins aggregators and missing members that are not in the roster. After
 // a partition in which the dead were reaped, the two sides would otherwise not
 // find each other.
 func (j *joiner) heal(ctx context.Context) {
-	known, _ := j.table.alive()
-	if j.contested.Load() {
-		known = nil // they are in our roster, but we may not be in theirs
-	}
+	known := j.table.alive()
 	j.joinSeeds(ctx, known)
 	if j.cfg.Missing == nil {
 		return
@@ -115,7 +147,7 @@ func (j *joiner) heal(ctx context.Context) {
 	missing := slices.Clone(j.cfg.Missing())
 	rand.Shuffle(len(missing), func(a, b int) { missing[a], missing[b] = missing[b], missing[a] })
 	addrs, _ := j.resolve(ctx, missing[:min(len(missing), maxMissing)])
-	known, _ = j.table.alive()
+	known = j.table.alive()
 	// They should be here and are not: that joins fail is no news.
 	_, _ = j.joinAll(ctx, without(addrs, known))
 }
@@ -126,7 +158,6 @@ func (j *joiner) joinSeeds(ctx context.Context, known map[netip.AddrPort]bool) {
 	if len(j.cfg.Join) == 0 {
 		return
 	}
-	j.contested.Store(false)
 	addrs, err := j.resolve(ctx, j.cfg.Join)
 	addrs = without(addrs, known)
 	rand.Shuffle(len(addrs), func(a, b int) { addrs[a], addrs[b] = addrs[b], addrs[a] })
@@ -195,73 +226,4 @@ func (j *joiner) joinOne(ctx context.Context, addr netip.AddrPort) error {
 	}
 	j.metrics.joins.WithLabelValues("ok").Inc()
 	return nil
-}
-
-// resolve finds the addresses of all targets, each once and never our own.
-// What cannot be resolved is in the error; the rest is still good.
-func (j *joiner) resolve(ctx context.Context, targets []string) ([]netip.AddrPort, error) {
-	var found []netip.AddrPort
-	var errs []error
-	own := map[netip.AddrPort]bool{
-		j.cfg.self(): true,
-		netip.AddrPortFrom(j.cfg.Bind, uint16(j.cfg.Port)): true,
-	}
-	for _, target := range targets {
-		host, port, err := splitTarget(target, j.cfg.Port)
-		if err == nil {
-			var addrs []netip.Addr
-			addrs, err = j.lookup(ctx, host)
-			for _, addr := range addrs {
-				if a := netip.AddrPortFrom(addr.Unmap(), port); !own[a] && !slices.Contains(found, a) {
-					found = append(found, a)
-				}
-			}
-		}
-		if err != nil {
-			j.metrics.joins.WithLabelValues("unresolved").Inc()
-			errs = append(errs, err)
-		}
-	}
-	return found, errors.Join(errs...)
-}
-
-func (j *joiner) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{addr}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	if j.cfg.Resolve != nil {
-		return j.cfg.Resolve(ctx, host)
-	}
-	// Not memberlist's own lookup: that joins every address it finds, in order.
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-}
-
-// splitTarget reads "host", "host:port", an address, or an address with port.
-func splitTarget(target string, port int) (host string, _ uint16, _ error) {
-	if _, err := netip.ParseAddr(target); err == nil {
-		return target, uint16(port), nil
-	}
-	host, text, err := net.SplitHostPort(target)
-	if err != nil {
-		host, text = target, strconv.Itoa(port)
-	}
-	p, err := strconv.ParseUint(text, 10, 16)
-	if _, ipErr := netip.ParseAddr(host); err != nil || p == 0 || ipErr != nil && !identity.ValidName(trimDot(host)) {
-		return "", 0, fmt.Errorf("join %q: not a host or host:port", target)
-	}
-	return host, uint16(p), nil
-}
-
-// trimDot takes away the dot that keeps a resolver from its search list.
-func trimDot(host string) string {
-	if n := len(host); n > 0 && host[n-1] == '.' {
-		return host[:n-1]
-	}
-	return host
-}
-
-func without(addrs []netip.AddrPort, known map[netip.AddrPort]bool) []netip.AddrPort {
-	return slices.DeleteFunc(addrs, func(a netip.AddrPort) bool { return known[a] })
 }

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,14 +36,13 @@ type joins struct {
 func newJoins(change func(*joiner)) *joins {
 	js := &joins{began: time.Now()}
 	timing := DefaultTiming()
-	timing.JoinJitter = 0
+	timing.StartJitter, timing.JoinJitter = 0, 0
 	j := &joiner{
-		cfg:       Config{Name: "node-0", Role: identity.Agent, Bind: netip.MustParseAddr("10.0.0.1"), Port: 7946, Join: []string{"10.0.0.9"}},
-		timing:    timing,
-		table:     newTestTable(),
-		contested: new(atomic.Bool),
-		metrics:   newMetrics(prometheus.NewRegistry()),
-		log:       slog.New(slog.NewTextHandler(&js.logged, nil)),
+		cfg:     Config{Name: "node-0", Role: identity.Agent, Bind: netip.MustParseAddr("10.0.0.1"), Port: 7946, Join: []string{"10.0.0.9"}},
+		timing:  timing,
+		table:   newTestTable(),
+		metrics: newMetrics(prometheus.NewRegistry()),
+		log:     slog.New(slog.NewTextHandler(&js.logged, nil)),
 	}
 	j.join = func(addr string) (int, error) {
 		js.mu.Lock()
@@ -78,6 +76,12 @@ func (js *joins) aggregator(addr string, here bool) {
 	}
 }
 
+func (js *joins) setErr(err error) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	js.err = err
+}
+
 // seconds are the times of the joins so far, which are then forgotten.
 func (js *joins) seconds() string {
 	synctest.Wait()
@@ -101,14 +105,30 @@ func TestAgentJoinsOnce(t *testing.T) {
 
 func TestAgentWaitsForItsJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		js := newJoins(func(j *joiner) { j.timing.JoinJitter = 30 * time.Second })
+		js := newJoins(func(j *joiner) { j.timing.StartJitter = 2 * time.Second })
 		go js.run(t.Context())
-		time.Sleep(30 * time.Second)
+		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if js.mu.Lock(); len(js.at) != 1 || js.at[0] == 0 {
 			t.Errorf("joins at %v", js.at)
 		}
 		js.mu.Unlock()
+	})
+}
+
+func TestRefusedAgentWaitsForItsJitter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		js := newJoins(func(j *joiner) { j.timing.JoinJitter = 30 * time.Second })
+		js.err = errors.New("busy")
+		go js.run(t.Context())
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		js.mu.Lock()
+		defer js.mu.Unlock()
+		// The next would be 5 s after the second.
+		if len(js.at) < 2 || js.at[0] != 0 || js.at[1] == 0 || len(js.at) > 2 && js.at[2] != js.at[1]+5*time.Second {
+			t.Errorf("joins at %v", js.at)
+		}
 	})
 }
 
@@ -118,7 +138,7 @@ func TestAgentTriesUntilItIsIn(t *testing.T) {
 		js.err = errors.New("refused")
 		go js.run(t.Context())
 		time.Sleep(3 * time.Minute)
-		if got := js.seconds(); got != "[0s 5s 10s 20s 40s 1m0s 2m0s 3m0s]" || js.reached.Load() {
+		if got := js.seconds(); got != "[0s 5s 10s 20s 40s 1m0s 2m0s 2m30s 3m0s]" || js.reached.Load() {
 			t.Errorf("joins at %s", got)
 		}
 		if s := js.logged.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "not joined") {
@@ -128,29 +148,11 @@ func TestAgentTriesUntilItIsIn(t *testing.T) {
 		js.err = nil
 		js.mu.Unlock()
 		time.Sleep(time.Hour)
-		if got := js.seconds(); got != "[4m0s]" || !js.reached.Load() {
+		if got := js.seconds(); got != "[3m30s]" || !js.reached.Load() {
 			t.Errorf("joins at %s", got)
 		}
 		if s := js.logged.String(); strings.Count(s, "\n") != 2 || !strings.Contains(s, "roster joined") {
 			t.Errorf("logged:\n%s", s)
-		}
-	})
-}
-
-func TestAgentThatIsContestedJoinsAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		js := newJoins(nil)
-		n := 0
-		found := js.found
-		js.found = func() {
-			found()
-			n++
-			js.contested.Store(n < 4) // until our predecessor is dead
-		}
-		go js.run(t.Context())
-		time.Sleep(time.Hour)
-		if got := js.seconds(); got != "[0s 5s 10s 20s]" {
-			t.Errorf("joins at %s", got)
 		}
 	})
 }
@@ -241,6 +243,40 @@ func TestAggregatorHeals(t *testing.T) {
 		}
 		if seeds != 1 || missing != 5 {
 			t.Errorf("joined %v", js.addrs)
+		}
+	})
+}
+
+// Aggregators that know each other exchange what they know, for as long as it
+// changes.
+func TestAggregatorsExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		js := newJoins(func(j *joiner) {
+			j.cfg.Role = identity.Aggregator
+			j.timing.Rejoin = nil
+		})
+		js.found = nil
+		js.aggregator("10.0.0.9", true)
+		go js.run(t.Context())
+		time.Sleep(time.Second) // so that steps are between two looks
+		agent := func() { js.table.NotifyJoin(nodeOf("node-7", "10.0.0.7", agentMeta(false))) }
+		for _, step := range []struct {
+			what string
+			do   func()
+			want string
+		}{
+			{"the first join, and an exchange", func() {}, "[0s 5s]"},
+			{"nothing", func() {}, "[]"},
+			{"an agent", agent, "[2m5s]"},
+			{"failing", func() { js.setErr(errors.New("refused")); agent() }, "[3m5s 3m10s 3m15s 3m20s 3m25s 3m30s 3m35s 3m40s 3m45s 3m50s 3m55s 4m0s]"},
+			{"working", func() { js.setErr(nil) }, "[4m5s]"},
+			{"no other aggregator", func() { js.aggregator("10.0.0.9", false) }, "[5m30s 6m0s]"}, // heals
+		} {
+			step.do()
+			time.Sleep(time.Minute)
+			if got := js.seconds(); got != step.want {
+				t.Errorf("%s: joins at %s, want %s", step.what, got, step.want)
+			}
 		}
 	})
 }

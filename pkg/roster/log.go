@@ -20,9 +20,10 @@ type memberlistLog struct {
 
 // routine are beginnings of lines that are logged elsewhere or mean nothing.
 var routine = [...]string{
-	"ignoring alive message", // NotifyAlive
-	"Conflicting address",    // NotifyConflict
-	"Refuting",               // normal after a restart
+	"ignoring alive message",  // NotifyAlive
+	"Conflicting address",     // NotifyConflict
+	"Refuting",                // normal after a restart
+	"Got ping for unexpected", // likewise, at the same address: for the process before
 }
 
 func (l *memberlistLog) Write(line []byte) (int, error) {

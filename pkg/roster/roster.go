@@ -10,8 +10,6 @@ import (
 
 	"github.com/hashicorp/memberlist"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
 // A Roster takes part in gossip. It is safe for concurrent use.
@@ -46,7 +44,8 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	timing := cfg.timing()
 	// One line a minute for each kind, ten for memberlist's own.
 	logTo := &memberlistLog{log: log, rarely: newRarely(10, time.Minute)}
-	conf := cfg.memberlist(logTo)
+	self := lifeOf(cfg.Role, cfg.Name, time.Now())
+	conf := cfg.memberlist(self, logTo)
 	r := &Roster{cfg: cfg, timing: timing, log: log}
 	if cfg.KeyFile == "" {
 		log.Warn("gossip is not encrypted: anyone who can send packets can take part")
@@ -59,16 +58,16 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	}
 
 	m := newMetrics(reg)
-	r.table = newTable(identity.Peer{Role: cfg.Role, Name: cfg.Name}, m)
+	r.table = newTable(self.Peer, m)
 	r.delegate = &delegate{
-		self:    conf.Name,
+		self:    self,
 		addr:    cfg.self(),
-		meta:    meta{role: cfg.Role, peerPort: cfg.PeerPort, start: time.Now(), version: cfg.Version},
+		meta:    meta{role: cfg.Role, peerPort: cfg.PeerPort, start: time.UnixMilli(int64(self.start)), version: cfg.Version},
 		metrics: m,
 		log:     log,
 		rarely:  newRarely(1, time.Minute),
 	}
-	conf.Delegate, conf.Alive, conf.Conflict, conf.Merge = r.delegate, r.delegate, r.delegate, r.delegate
+	conf.Delegate, conf.Alive, conf.Conflict = r.delegate, r.delegate, r.delegate
 	conf.Events = r.table
 
 	// Not of ctx: while the process drains, it is still a member.
@@ -84,13 +83,12 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	joinCtx, stopJoins := context.WithCancel(ctx)
 	r.stopWork = func() { stopJoins(); stopLife() }
 	r.joiner = &joiner{
-		cfg:       cfg,
-		timing:    timing,
-		join:      func(addr string) (int, error) { return list.Join([]string{addr}) },
-		table:     r.table,
-		contested: &r.delegate.contested,
-		metrics:   m,
-		log:       log,
+		cfg:     cfg,
+		timing:  timing,
+		join:    func(addr string) (int, error) { return list.Join([]string{addr}) },
+		table:   r.table,
+		metrics: m,
+		log:     log,
 	}
 	r.work.Go(func() { r.joiner.run(joinCtx) })
 	if r.keys != nil {
@@ -112,14 +110,15 @@ func create(ctx context.Context, cfg Config, conf *memberlist.Config) (*memberli
 	if err != nil {
 		return nil, err
 	}
-	var t memberlist.NodeAwareTransport = &transport{NetTransport: network, ctx: ctx}
+	// Half of what the other side waits for an answer.
+	var t memberlist.NodeAwareTransport = newTransport(ctx, network, cfg.timing().TCPTimeout/2)
 	if cfg.Wrap != nil {
 		t = cfg.Wrap(t)
 	}
 	conf.Transport = t
 	list, err := memberlist.Create(conf)
 	if err != nil {
-		return nil, errors.Join(err, network.Shutdown())
+		return nil, errors.Join(err, t.Shutdown())
 	}
 	return list, nil
 }

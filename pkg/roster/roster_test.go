@@ -167,6 +167,8 @@ func TestNotAdmitted(t *testing.T) {
 	}
 }
 
+// Two processes with one name are a mistake, of which the one notices that is
+// no longer believed in.
 func TestTwoWithOneName(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -174,10 +176,35 @@ func TestTwoWithOneName(t *testing.T) {
 	first := f.start(identity.Agent, "node-1", joining(a))
 	awaitAll(t, a, first)
 	second := f.start(identity.Agent, "node-1", joining(a))
-	eventually(t, "a conflict", func() bool { return a.count(t, "rollcall_roster_refused_total", conflict) > 0 })
-	if found, state := a.Snapshot().Lookup(identity.Agent, "node-1"); state != Alive || found.Addr != first.cfg.Bind {
-		t.Errorf("%s took the place of %s: %+v %v", second.cfg.Bind, first.cfg.Bind, found, state)
+	await(t, a, "the second", func(s *Snapshot) bool {
+		found, state := s.Lookup(identity.Agent, "node-1")
+		return state == Alive && found.Addr == second.cfg.Bind && len(s.Members()) == 2
+	})
+	eventually(t, "the first notices", func() bool { return first.count(t, "rollcall_roster_refused_total", conflict) > 0 })
+	if n := second.count(t, "rollcall_roster_refused_total", conflict); n != 0 {
+		t.Errorf("the second noticed %v", n)
 	}
+}
+
+// A killed member that starts again is found at once: nobody waits until its
+// death is noticed, which here is never.
+func TestKilledIsFoundAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	never := func(c *Config) {
+		c.Timing.ProbeInterval, c.Timing.Rejoin, c.Timing.RejoinAfter = time.Hour, nil, time.Hour
+	}
+	a := f.start(identity.Aggregator, "aggregator-0", never)
+	b := f.start(identity.Agent, "node-1", func(c *Config) { joining(a)(c); never(c) })
+	awaitAll(t, a, b)
+	if err := b.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	again := f.start(identity.Agent, "node-1", func(c *Config) { joining(a)(c); never(c) })
+	await(t, a, "the new one", func(s *Snapshot) bool {
+		found, state := s.Lookup(identity.Agent, "node-1")
+		return state == Alive && found.Addr == again.cfg.Bind
+	})
 }
 
 func TestJoinByName(t *testing.T) {

@@ -74,6 +74,7 @@ type Snapshot struct {
 // It is never written to once it is in the table.
 type entry struct {
 	Member
+	start  uint64 // see life
 	state  State
 	at     time.Time      // of departure
 	gossip netip.AddrPort // where its gossip is

@@ -13,6 +13,9 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
+// joined is the event of a member that was not alive before.
+const joined = "join"
+
 // table takes memberlist's events and makes snapshots of them. Events come
 // under memberlist's own lock, a thousand at once when a fleet starts, so each
 // only copies one member; snapshots are made by publish, in its own time.
@@ -23,8 +26,12 @@ type table struct {
 	dirty   chan struct{} // holds one token if something has changed
 	current atomic.Pointer[Snapshot]
 
-	mu      sync.Mutex
-	entries []*entry // by name and role
+	mu sync.Mutex
+	// entries are by peer and start: of each peer one process, the last that was
+	// heard of. More than one only if those before it say that they started
+	// later: a clock has gone back, or two processes have one name.
+	entries []*entry
+	changes uint64 // events so far
 }
 
 func newTable(self identity.Peer, m *metrics) *table {
@@ -34,7 +41,7 @@ func newTable(self identity.Peer, m *metrics) *table {
 }
 
 // NotifyJoin is called for this process, too.
-func (t *table) NotifyJoin(n *memberlist.Node) { t.put(n, "join", Alive) }
+func (t *table) NotifyJoin(n *memberlist.Node) { t.put(n, joined, Alive) }
 
 // NotifyUpdate comes when the meta has changed: a restart that nobody noticed,
 // or the announcement of a leave.
@@ -65,12 +72,8 @@ func (t *table) put(n *memberlist.Node, event string, state State) {
 		t.met.Store(true)
 	}
 	t.mu.Lock()
-	i, found := slices.BinarySearchFunc(t.entries, e.Peer(), compareEntry)
-	if found {
-		t.entries[i] = e
-	} else {
-		t.entries = slices.Insert(t.entries, i, e)
-	}
+	t.insert(e, event)
+	t.changes++
 	t.mu.Unlock()
 	select {
 	case t.dirty <- struct{}{}:
@@ -78,9 +81,37 @@ func (t *table) put(n *memberlist.Node, event string, state State) {
 	}
 }
 
+// insert takes over what was heard of one process of a member, in whatever order
+// that comes. It needs mu.
+func (t *table) insert(e *entry, event string) {
+	from, _ := slices.BinarySearchFunc(t.entries, e.Peer(), compareEntry)
+	to := from
+	for to < len(t.entries) && t.entries[to].Peer() == e.Peer() {
+		to++
+	}
+	known, kept := false, make([]*entry, 0, 2)
+	for _, o := range t.entries[from:to] {
+		switch {
+		case o.start == e.start:
+			known = true
+		// Where this one is alive, those before it are no more, whatever else is
+		// heard of them.
+		case o.state == Alive && (e.state != Alive || o.start > e.start):
+			kept = append(kept, o)
+		}
+	}
+	if !known && event != joined && to > from {
+		return // late news of one before
+	}
+	if e.state == Alive || len(kept) == 0 {
+		kept = slices.Insert(kept, 0, e) // the others started later
+	}
+	t.entries = slices.Replace(t.entries, from, to, kept...)
+}
+
 // entryOf copies all that is needed of a node, which stays memberlist's.
 func entryOf(n *memberlist.Node) (*entry, error) {
-	role, name := splitGossipName(n.Name)
+	l, _ := parseGossipName(n.Name)
 	m, err := decodeMeta(n.Meta)
 	if err != nil {
 		return nil, err
@@ -89,13 +120,14 @@ func entryOf(n *memberlist.Node) (*entry, error) {
 	addr = addr.Unmap()
 	return &entry{
 		Member: Member{
-			Name:     name,
-			Role:     role,
+			Name:     l.Name,
+			Role:     l.Role,
 			Addr:     addr,
 			PeerPort: m.peerPort,
 			Version:  m.version,
 			Start:    m.start,
 		},
+		start:  l.start,
 		gossip: netip.AddrPortFrom(addr, n.Port),
 	}, nil
 }
@@ -124,11 +156,23 @@ func (t *table) publish(ctx context.Context, timing Timing) {
 // swap puts a new snapshot in place, and then wakes those who wait for it.
 func (t *table) swap() {
 	t.mu.Lock()
-	entries := slices.Clone(t.entries)
+	entries := newest(t.entries)
 	t.mu.Unlock()
 	t.metrics.count(entries)
 	old := t.current.Swap(&Snapshot{entries: entries, next: make(chan struct{})})
 	close(old.next)
+}
+
+// newest are the entries that count, one of each peer: of several, the one that
+// started last.
+func newest(all []*entry) []*entry {
+	entries := make([]*entry, 0, len(all))
+	for i, e := range all {
+		if i+1 == len(all) || all[i+1].Peer() != e.Peer() {
+			entries = append(entries, e)
+		}
+	}
+	return entries
 }
 
 // forget drops those who departed before a time, and tells whether there were any.
@@ -142,20 +186,31 @@ func (t *table) forget(before time.Time) bool {
 	return len(t.entries) < n
 }
 
-// alive are the gossip addresses of the living, and whether an aggregator other
-// than this process is among them. It is newer than any snapshot.
-func (t *table) alive() (known map[netip.AddrPort]bool, aggregator bool) {
-	known = map[netip.AddrPort]bool{}
+// alive are the gossip addresses of the living. It is newer than any snapshot.
+func (t *table) alive() map[netip.AddrPort]bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := make(map[netip.AddrPort]bool, len(t.entries))
+	for _, e := range t.entries {
+		if e.state == Alive {
+			known[e.gossip] = true
+		}
+	}
+	return known
+}
+
+// aggregators are the gossip addresses of the living aggregators but this
+// process, and how many events there were until now. It is newer than any
+// snapshot.
+func (t *table) aggregators() (known []netip.AddrPort, changes uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range t.entries {
-		if e.state != Alive {
-			continue
+		if e.Role == identity.Aggregator && e.state == Alive && e.Peer() != t.self {
+			known = append(known, e.gossip)
 		}
-		known[e.gossip] = true
-		aggregator = aggregator || e.Role == identity.Aggregator && e.Peer() != t.self
 	}
-	return known, aggregator
+	return known, t.changes
 }
 
 // wait tells whether d has passed, rather than ctx ended.

@@ -26,7 +26,7 @@ type Timing struct {
 	PushPull time.Duration
 	// TCPTimeout bounds a join, a push/pull and a probe over TCP.
 	TCPTimeout time.Duration
-	// DeadNodeReclaim is how long a member must be dead before its name is
+	// DeadNodeReclaim is how long a process must be dead before its gossip name is
 	// accepted with a new address.
 	DeadNodeReclaim time.Duration
 	// HandoffQueueDepth is how many received messages may wait.
@@ -36,16 +36,23 @@ type Timing struct {
 	// QueueCheckInterval is how often memberlist measures its own queue.
 	QueueCheckInterval time.Duration
 
-	// JoinJitter is the most that an agent waits before its first join, and
-	// before one after losing all aggregators. Aggregators never wait.
+	// StartJitter is the most that an agent waits before its first join.
+	// Aggregators never wait.
+	StartJitter time.Duration
+	// JoinJitter is the most that an agent waits before it joins again after the
+	// first join has failed, and after losing all aggregators.
 	JoinJitter time.Duration
 	// Rejoin are the times after the first join at which to look whether it
 	// worked, and to join again if not.
 	Rejoin []time.Duration
-	// RejoinAfter is how long an agent bears to see no aggregator.
+	// RejoinAfter is how long an agent bears to see no aggregator before it joins
+	// again, and then again after half of that.
 	RejoinAfter time.Duration
 	// Heal is how often an aggregator joins whom it misses.
 	Heal time.Duration
+	// Exchange is how often an aggregator, while its roster changes, exchanges
+	// it with another aggregator's.
+	Exchange time.Duration
 
 	// KeyPoll is how often the key file is read.
 	KeyPoll time.Duration
@@ -62,44 +69,73 @@ type Timing struct {
 	Forget time.Duration
 }
 
-// DefaultTiming is for up to 5000 members in one network.
+// DefaultTiming is for up to 5000 members in one network, of which all numbers
+// here are. A message about a member has 130 bytes, 8 of them fit into a packet.
 func DefaultTiming() Timing {
 	return Timing{
-		// Twice the fan-out of memberlist's default: 7^5 > 5000, so news needs five
-		// rounds, one second.
-		GossipInterval:  200 * time.Millisecond,
-		GossipNodes:     6,
-		GossipToTheDead: 30 * time.Second, // memberlist's default
-		// Half as often as the default: at 5000 members a dead one is found by
-		// some prober within seconds anyway, and probes are most of the idle cost.
+		// News is sent on to 6 others every 200 ms: 7^5 > 5000, so five rounds, one
+		// second, reach everyone, where memberlist's default of 3 needs seven. It is
+		// the limit in a storm, too: 5 rounds * 6 packets * 8 = 240 messages a second
+		// are sent and received, each message 16 times (4 * ceil(log10(5001))) by
+		// each member.
+		GossipInterval: 200 * time.Millisecond,
+		GossipNodes:    6,
+		// memberlist's default. A partition that heals within it heals by gossip.
+		GossipToTheDead: 30 * time.Second,
+		// Half as often as the default: at 5000 members a dead one is probed by
+		// some member every 2 s on average, however long one member takes to probe
+		// all (10,000 s); and probes are most of the idle cost, a ping and an ack
+		// sent every 2 s.
 		ProbeInterval: 2 * time.Second,
 		// Twice the default: a member starved of CPU for half a second is not dead.
-		ProbeTimeout:     time.Second,
-		SuspicionMult:    4,                // memberlist's default
-		SuspicionMaxMult: 6,                // memberlist's default
-		PushPull:         30 * time.Second, // memberlist's default; 270 s at 5000
-		TCPTimeout:       10 * time.Second, // a seed hands 1 MB to each of 120 joining at once
-		// As short as it can be: whoever holds the key can kill a name anyway, and
-		// a rebooted node must get back in with its new address.
+		// The other half of the interval is for indirect probes.
+		ProbeTimeout: time.Second,
+		// memberlist's defaults: a member that does not refute is dead after 4 *
+		// log10(5000) * 2 s = 30 s if two others confirm the suspicion, which takes
+		// them some probe intervals; 6 times as long, 178 s, if nobody does.
+		SuspicionMult:    4,
+		SuspicionMaxMult: 6,
+		// memberlist's default, stretched by memberlist with 1 + ceil(log2(5000/32)):
+		// 9 * 30 s = 270 s, then 1 MB each way.
+		PushPull: 30 * time.Second,
+		// A seed serves one after the other: 10 s are 1000 joins of 8 ms and 1 MB.
+		TCPTimeout: 10 * time.Second,
+		// As short as it can be: whoever holds the key can kill a name anyway. Only
+		// members that don't tell their start (see life) come back by the same name.
 		DeadNodeReclaim: time.Second,
-		// Four times the default: a mass start brings thousands of messages a second.
+		// Four times the default: a mass start brings thousands of messages at
+		// once. 4096 of them are 0.5 MB.
 		HandoffQueueDepth: 4096,
 		// Below the default of 1400, for overlay networks with an MTU of 1280 to
 		// 1450 and their headers.
 		UDPBufferSize:      1200,
 		QueueCheckInterval: 30 * time.Second, // memberlist's default
-		// 5000 agents in 30 s are 170 joins a second; a seed takes 128 at once.
+		// A tenth of 5000, restarted together, are 250 joins a second, what two
+		// aggregators with a core each can serve. If it were as long as JoinJitter,
+		// the tenth would be missing for longer than a slot.
+		StartJitter: 2 * time.Second,
+		// All 5000 in 30 s are 170 joins a second, again what two can serve.
 		JoinJitter: 30 * time.Second,
-		// 10 to 13 s is what it takes in a small fleet until a killed member's
-		// name is free again.
-		Rejoin:      []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, 60 * time.Second},
+		// A backoff, for an agent whose joins fail or whose seed dies at once; and an
+		// aggregator that starts finds the others as soon as DNS has them.
+		Rejoin: []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, 60 * time.Second},
+		// An aggregator that restarts is back sooner. Half of it, with 30 s for
+		// three addresses that swallow packets, is within the 60 s after a partition
+		// heals in which both sides should find each other.
 		RejoinAfter: time.Minute,
-		Heal:        30 * time.Second,
-		KeyPoll:     10 * time.Second,
-		// A snapshot of 5000 is a copy of 40 KB; four a second are nothing.
+		// Half of the 60 s in which both sides of a partition should find each other.
+		Heal: 30 * time.Second,
+		// A third of a slot: all aggregators know of a member that one knows. It
+		// costs both 1 MB and 20 ms, less than half a percent of a core.
+		Exchange: 5 * time.Second,
+		// A Secret takes up to a minute to reach a pod; reading costs nothing.
+		KeyPoll: 10 * time.Second,
+		// A snapshot of 5000 is a copy of 40 KB that takes 0.25 ms: at most four a
+		// second are 0.1 % of a core.
 		Coalesce: 250 * time.Millisecond,
 		// Ten rounds of gossip, twice what news needs.
-		LeaveSpread:  2 * time.Second,
+		LeaveSpread: 2 * time.Second,
+		// Three rounds send a message 16 times; the rest is for a queue before it.
 		LeaveTimeout: 5 * time.Second,
 		Forget:       24 * time.Hour, // as long as history is kept by default
 	}
@@ -117,10 +153,10 @@ func LocalTiming() Timing {
 	t.PushPull = 5 * time.Second
 	t.TCPTimeout = 2 * time.Second
 	t.DeadNodeReclaim = 250 * time.Millisecond
-	t.JoinJitter = 0
+	t.StartJitter, t.JoinJitter = 0, 0
 	t.Rejoin = []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 3 * time.Second}
 	t.RejoinAfter = 2 * time.Second
-	t.Heal = time.Second
+	t.Heal, t.Exchange = time.Second, 250*time.Millisecond
 	t.KeyPoll = 100 * time.Millisecond
 	t.Coalesce = 50 * time.Millisecond
 	t.LeaveSpread = 200 * time.Millisecond

@@ -27,7 +27,7 @@ IMAGE_BUILDER ?= $(shell command -v buildah || command -v docker)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test check lint bench bench-agent soak images generate clean
+.PHONY: help build demo test check lint bench bench-agent bench-fleet soak images generate clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: ## run the benchmarks, or those that match BENCH
 
 bench-agent: build ## measure the agent against its targets (docs/bench/agent.json), some minutes
 	$(GO) run ./e2e/bench --agent bin/rollcall-agent --json docs/bench/agent.json
+
+bench-fleet: build ## measure the aggregator among 5000 nodes (docs/bench/fleet.json), some minutes
+	$(GO) run ./e2e/bench/fleet --aggregator bin/rollcall-aggregator --json docs/bench/fleet.json
 
 soak: ## drive the ring with random operations and faults for SOAK (1h)
 	ROLLCALL_SOAK=$(SOAK) $(GO) test -run Metamorphic -count=1 -timeout 0 -v ./agent/ring

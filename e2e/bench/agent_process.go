@@ -11,12 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 )
 
 // An agentProcess is the real binary.
 type agentProcess struct {
-	*child
+	*child.Process
 	kubelet *standIn
 	ports   job.Ports
 }
@@ -43,7 +44,7 @@ func (b *bench) startAgent(ctx context.Context, name string, res time.Duration, 
 	a.ports = q.Ports
 	q.Resolution, q.Join = res, join
 	cmd := exec.CommandContext(ctx, b.cfg.Agent, append(q.Flags(), "--log-level", "error")...)
-	if a.child, err = startChild(b.cfg.Agent, cmd, nil); err != nil {
+	if a.Process, err = child.Start(b.cfg.Agent, cmd); err != nil {
 		return nil, errors.Join(err, a.kubelet.close())
 	}
 	for began := time.Now(); ; {
@@ -54,13 +55,13 @@ func (b *bench) startAgent(ctx context.Context, name string, res time.Duration, 
 		if time.Since(began) > 30*time.Second {
 			return nil, errors.Join(fmt.Errorf("the agent is not ready after 30 s: %w", err), a.end())
 		}
-		if err := wait(ctx, 100*time.Millisecond); err != nil {
+		if err := child.Wait(ctx, 100*time.Millisecond); err != nil {
 			return nil, errors.Join(err, a.end())
 		}
 	}
 }
 
-func (a *agentProcess) end() error { return errors.Join(a.stop(), a.kubelet.close()) }
+func (a *agentProcess) end() error { return errors.Join(a.Stop(), a.kubelet.close()) }
 
 // get asks for a page; each line goes to read.
 func get(ctx context.Context, url string, read func(line string)) error {

@@ -8,8 +8,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
 	"github.com/rollcall-metrics/rollcall/e2e/crowd"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
@@ -44,33 +46,33 @@ func (b *bench) agentHistory(ctx context.Context) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, c.stop()) }()
+	defer func() { err = errors.Join(err, c.Stop()) }()
 	var day, running job.AgentDay
-	if err := c.result(&day); err != nil {
+	if err := c.Result(&day); err != nil {
 		return "", err
 	}
-	if err := c.result(&running); err != nil {
+	if err := c.Result(&running); err != nil {
 		return "", err
 	}
-	if err := errors.Join(o.await(ctx, q.Ports), wait(ctx, b.cfg.Settle)); err != nil {
+	if err := errors.Join(o.await(ctx, q.Ports), child.Wait(ctx, b.cfg.Settle)); err != nil {
 		return "", err
 	}
-	r, err := meter.ResidentOf(c.pid())
+	r, err := meter.ResidentOf(c.PID())
 	if err != nil {
 		return "", err
 	}
 	if b.wants("speed") {
-		b.set("speed/agent", day.CPU/job.Resolution.Seconds(), "%s ms of CPU a sample: TLS fetch from another process, decoding, ring with fsync; one in 15 s", number(day.CPU))
+		b.Set("speed/agent", day.CPU/job.Resolution.Seconds(), "%s ms of CPU a sample: TLS fetch from another process, decoding, ring with fsync; one in 15 s", report.Number(day.CPU))
 	}
 	if b.wants("resident") {
-		b.set("resident/child", r.All, "agent/app in a process that sampled all of it at speed (%.1f MiB then), then ran for %v: %v", day.Resident.All, b.cfg.Settle, r)
+		b.Set("resident/child", r.All, "agent/app in a process that sampled all of it at speed (%.1f MiB then), then ran for %v: %v", day.Resident.All, b.cfg.Settle, r)
 	}
 	b.agentDir = q.Dir
-	return q.Dir, c.stop()
+	return q.Dir, c.Stop()
 }
 
 // wants tells whether there are rows of a measurement in the report.
-func (b *bench) wants(name string) bool { return len(b.of(name)) > 0 }
+func (b *bench) wants(name string) bool { return len(b.Of(name)) > 0 }
 
 func (b *bench) speed(ctx context.Context) error {
 	_, err := b.agentHistory(ctx)
@@ -88,11 +90,11 @@ func (b *bench) rosterAlone(ctx context.Context, d time.Duration) (cpu float64, 
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, c.stop()) }()
-	if err := errors.Join(c.result(&job.AgentDay{}), wait(ctx, b.calm())); err != nil {
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	if err := errors.Join(c.Result(&job.AgentDay{}), child.Wait(ctx, b.calm())); err != nil {
 		return 0, err
 	}
-	return c.cpuDuring(ctx, d)
+	return c.CPUDuring(ctx, d)
 }
 
 // calm is how long processes are left alone before they are watched: what is
@@ -102,7 +104,7 @@ func (b *bench) calm() time.Duration { return min(b.cfg.Settle, 5*time.Second) }
 // pace watches the real binary while it samples.
 func (b *bench) pace(ctx context.Context) (err error) {
 	if b.cfg.Pace == 0 {
-		b.skip("pace", "skipped: --pace 0")
+		b.Skip("pace", "skipped: --pace 0")
 		return nil
 	}
 	a, err := b.startAgent(ctx, "pace", job.Resolution, nil)
@@ -118,11 +120,11 @@ func (b *bench) pace(ctx context.Context) (err error) {
 		}
 		alone <- err
 	}()
-	if err := wait(ctx, b.calm()); err != nil {
+	if err := child.Wait(ctx, b.calm()); err != nil {
 		return errors.Join(err, <-alone)
 	}
 	requests := a.kubelet.Requests.Load()
-	all, err := a.cpuDuring(ctx, b.cfg.Pace)
+	all, err := a.CPUDuring(ctx, b.cfg.Pace)
 	sampled := a.kubelet.Requests.Load() - requests
 	if err := errors.Join(err, <-alone); err != nil {
 		return err
@@ -130,11 +132,11 @@ func (b *bench) pace(ctx context.Context) (err error) {
 	if want := int64(b.cfg.Pace/job.Resolution) - 1; sampled < want {
 		return fmt.Errorf("only %d samples in %v", sampled, b.cfg.Pace)
 	}
-	r, err := meter.ResidentOf(a.pid())
+	r, err := meter.ResidentOf(a.PID())
 	if err != nil {
 		return err
 	}
-	b.set("pace/agent", all-b.rosterCPU, "%s for %v with %d samples, less %s millicores of a roster alone; resident then %.1f MiB: %v", b.cfg.Agent, b.cfg.Pace, sampled, number(b.rosterCPU), r.All, r)
+	b.Set("pace/agent", all-b.rosterCPU, "%s for %v with %d samples, less %s millicores of a roster alone; resident then %.1f MiB: %v", b.cfg.Agent, b.cfg.Pace, sampled, report.Number(b.rosterCPU), r.All, r)
 	return nil
 }
 
@@ -153,14 +155,14 @@ func (b *bench) resident(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.end()) }()
-	if err := errors.Join(o.await(ctx, a.ports), wait(ctx, b.cfg.Settle)); err != nil {
+	if err := errors.Join(o.await(ctx, a.ports), child.Wait(ctx, b.cfg.Settle)); err != nil {
 		return err
 	}
-	r, err := meter.ResidentOf(a.pid())
+	r, err := meter.ResidentOf(a.PID())
 	if err != nil {
 		return err
 	}
-	b.set("resident/agent", r.All, "%s: %v", b.cfg.Agent, r)
+	b.Set("resident/agent", r.All, "%s: %v", b.cfg.Agent, r)
 	return nil
 }
 
@@ -190,31 +192,31 @@ func (b *bench) idle(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, frozen.stop()) }()
-	if err := frozen.result(&job.AgentDay{}); err != nil {
+	defer func() { err = errors.Join(err, frozen.Stop()) }()
+	if err := frozen.Result(&job.AgentDay{}); err != nil {
 		return err
 	}
 	for attempt := 0; ; attempt++ {
-		if err := wait(ctx, b.calm()); err != nil {
+		if err := child.Wait(ctx, b.calm()); err != nil {
 			return err
 		}
 		requests := a.kubelet.Requests.Load() + k.Requests.Load()
 		var all, without, alone float64
 		var g errgroup.Group
-		g.Go(func() (err error) { all, err = a.cpuDuring(ctx, b.cfg.Idle); return })
-		g.Go(func() (err error) { without, err = frozen.cpuDuring(ctx, b.cfg.Idle); return })
+		g.Go(func() (err error) { all, err = a.CPUDuring(ctx, b.cfg.Idle); return })
+		g.Go(func() (err error) { without, err = frozen.CPUDuring(ctx, b.cfg.Idle); return })
 		g.Go(func() (err error) { alone, err = b.rosterAlone(ctx, b.cfg.Idle); return })
 		if err := g.Wait(); err != nil {
 			return err
 		}
 		if a.kubelet.Requests.Load()+k.Requests.Load() != requests && attempt < 2 {
-			b.progress("idle: a slot came meanwhile; once more")
+			b.Progress("idle: a slot came meanwhile; once more")
 			continue
 		}
 		b.rosterCPU = alone
-		b.set("idle/agent", all-alone, "%s with 24 h of history and slots of %v uses %s, of which the roster, measured in a process of its own, is taken off; for %v each, the runtime's collection every 2 min included", b.cfg.Agent, idleResolution, number(all), b.cfg.Idle)
-		b.set("idle/frozen", without, "the same agent/app in a process whose gossip and probes come once a day: no subtraction, no noise of the roster")
-		b.set("idle/roster", alone, "")
+		b.Set("idle/agent", all-alone, "%s with 24 h of history and slots of %v uses %s, of which the roster, measured in a process of its own, is taken off; for %v each, the runtime's collection every 2 min included", b.cfg.Agent, idleResolution, report.Number(all), b.cfg.Idle)
+		b.Set("idle/frozen", without, "the same agent/app in a process whose gossip and probes come once a day: no subtraction, no noise of the roster")
+		b.Set("idle/roster", alone, "")
 		return nil
 	}
 }
@@ -246,21 +248,21 @@ func (b *bench) crowd(ctx context.Context) (err error) {
 		if time.Since(began) > 2*time.Minute {
 			return fmt.Errorf("the agent knows %d of %d members after 2 min: %w", n, b.cfg.Crowd, err)
 		}
-		if err := wait(ctx, time.Second); err != nil {
+		if err := child.Wait(ctx, time.Second); err != nil {
 			return err
 		}
 	}
-	if err := wait(ctx, b.cfg.Settle); err != nil {
+	if err := child.Wait(ctx, b.cfg.Settle); err != nil {
 		return err
 	}
-	cpu, err := a.cpuDuring(ctx, max(b.cfg.Settle, job.Resolution))
+	cpu, err := a.CPUDuring(ctx, max(b.cfg.Settle, job.Resolution))
 	if err != nil {
 		return err
 	}
-	r, err := meter.ResidentOf(a.pid())
+	r, err := meter.ResidentOf(a.PID())
 	if err != nil {
 		return err
 	}
-	b.set("crowd/agent", r.All, "%s, e2e/crowd simulates the other %d members, which gossip; %v; it then uses %s millicores, gossip and sampling together", b.cfg.Agent, b.cfg.Crowd-1, r, number(cpu))
+	b.Set("crowd/agent", r.All, "%s, e2e/crowd simulates the other %d members, which gossip; %v; it then uses %s millicores, gossip and sampling together", b.cfg.Agent, b.cfg.Crowd-1, r, report.Number(cpu))
 	return nil
 }

@@ -14,14 +14,16 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
 )
 
 // TestMain lets the test binary be its own child.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == ownCommand {
-		os.Exit(job.Main(os.Args[2:], ownJobs()))
+		os.Exit(child.Main(os.Args[2:], ownJobs()))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -43,7 +45,7 @@ func TestAllRows(t *testing.T) {
 		t.Skipf("%s is on %s (%v): what is written to a disk cannot be measured", dir, kind, err)
 	}
 	agent := filepath.Join(dir, "rollcall-agent")
-	if err := buildLike(t.Context(), agent, "github.com/rollcall-metrics/rollcall/agent"); err != nil {
+	if err := child.BuildLike(t.Context(), agent, "github.com/rollcall-metrics/rollcall/agent"); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
@@ -63,7 +65,7 @@ func TestAllRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r Report
+	var r report.Report
 	if err := json.Unmarshal(content, &r); err != nil {
 		t.Fatal(err)
 	}
@@ -124,17 +126,17 @@ func TestFailureIsSaid(t *testing.T) {
 
 // Every measurement has rows or a table, and --help names them all.
 func TestNames(t *testing.T) {
-	for _, m := range measurements() {
-		if !slices.Contains(strings.Split(names, ", "), m.name) {
-			t.Errorf("--help does not name %s", m.name)
+	for _, m := range (*bench).measurements(nil) {
+		if !slices.Contains(strings.Split(names, ", "), m.Name) {
+			t.Errorf("--help does not name %s", m.Name)
 		}
 	}
-	if n := len(strings.Split(names, ", ")); n != len(measurements()) {
-		t.Errorf("--help names %d measurements of %d", n, len(measurements()))
+	if n := len(strings.Split(names, ", ")); n != len((*bench).measurements(nil)) {
+		t.Errorf("--help names %d measurements of %d", n, len((*bench).measurements(nil)))
 	}
 	for _, r := range rows() {
 		name, _, _ := strings.Cut(r.Key, "/")
-		if !slices.ContainsFunc(measurements(), func(m measurement) bool { return m.name == name }) {
+		if !slices.ContainsFunc((*bench).measurements(nil), func(m report.Measurement) bool { return m.Name == name }) {
 			t.Errorf("nothing measures %s", r.Key)
 		}
 	}

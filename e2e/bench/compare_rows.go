@@ -7,8 +7,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
 )
 
 // slowShare is the part of a day that the slow layout stores: 2 h.
@@ -16,7 +18,7 @@ const slowShare = 12
 
 // layouts compares the ring with other ways to store the same.
 func (b *bench) layouts(ctx context.Context) error {
-	t := &Table{
+	t := &report.Table{
 		Name:    "layouts, 24 h",
 		Columns: []string{"disk MB", "B a number", "CPU ms a scrape", "written MB a day", "read container 15 min, CPU ms", "pod 24 h", "all pods 15 min"},
 		Note:    "The same numbers, each slot synced, nothing deleted yet. One key per series and time: 2 h were stored, disk and writes are 12 times those, and the pod's 24 h are 2 h.",
@@ -38,16 +40,16 @@ func (b *bench) layouts(ctx context.Context) error {
 		if err := b.runJob(ctx, "store", q, &r); err != nil {
 			return err
 		}
-		t.Lines = append(t.Lines, TableLine{l.what, []float64{
+		t.Lines = append(t.Lines, report.TableLine{What: l.what, Figures: []float64{
 			r.Disk * scale / mega, r.PerNumber, r.CPU, perDay(r.Written.Disk, q.Slots) / mega,
 			r.Reads.Container, r.Reads.Pod, r.Reads.All,
 		}})
-		b.progress("%s: %s B a number, %s ms a scrape", l.what, number(r.PerNumber), number(r.CPU))
+		b.Progress("%s: %s B a number, %s ms a scrape", l.what, report.Number(r.PerNumber), report.Number(r.CPU))
 		if err := os.RemoveAll(q.Dir); err != nil {
 			return err
 		}
 	}
-	b.report.Tables = append(b.report.Tables, t)
+	b.Tables = append(b.Tables, t)
 	return nil
 }
 
@@ -59,7 +61,7 @@ type option struct {
 
 // options compares the ring as it is with other settings.
 func (b *bench) options(ctx context.Context) error {
-	t := &Table{
+	t := &report.Table{
 		Name:    "options of the ring, 24 h",
 		Columns: []string{"disk MB", "CPU ms a scrape", "written MB a day", "resident MiB", "anonymous MiB", "idle millicores"},
 		Note:    "Resident and idle: kubelet client, sampler and ring alone, without servers and gossip, after 24 h at speed.",
@@ -72,7 +74,7 @@ func (b *bench) options(ctx context.Context) error {
 		{what: "GOGC=100", env: []string{"GOGC=100"}},
 		{what: "GOGC=50", env: []string{"GOGC=50"}},
 	}
-	t.Lines = make([]TableLine, len(options))
+	t.Lines = make([]report.TableLine, len(options))
 	for i, o := range options {
 		// GOGC changes what storing costs as well, but not what is stored.
 		q := b.storeRequest("option-" + o.what)
@@ -81,7 +83,7 @@ func (b *bench) options(ctx context.Context) error {
 		if err := b.runJob(ctx, "store", q, &r, o.env...); err != nil {
 			return err
 		}
-		t.Lines[i] = TableLine{o.what, []float64{r.Disk / mega, r.CPU, perDay(r.Written.Disk, q.Slots) / mega, notMeasured, notMeasured, notMeasured}}
+		t.Lines[i] = report.TableLine{What: o.what, Figures: []float64{r.Disk / mega, r.CPU, perDay(r.Written.Disk, q.Slots) / mega, report.NotMeasured, report.NotMeasured, report.NotMeasured}}
 		if err := os.RemoveAll(q.Dir); err != nil {
 			return err
 		}
@@ -98,32 +100,32 @@ func (b *bench) options(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := wait(ctx, b.cfg.Settle); err != nil {
+	if err := child.Wait(ctx, b.cfg.Settle); err != nil {
 		return err
 	}
 	var g errgroup.Group
 	for i, f := range fed {
 		g.Go(func() error {
-			r, err := meter.ResidentOf(f.pid())
+			r, err := meter.ResidentOf(f.PID())
 			if err != nil {
 				return err
 			}
 			figures := t.Lines[i].Figures
 			figures[3], figures[4] = r.All, r.Anon
-			figures[5], err = f.cpuDuring(ctx, b.cfg.Idle)
+			figures[5], err = f.CPUDuring(ctx, b.cfg.Idle)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	b.report.Tables = append(b.report.Tables, t)
+	b.Tables = append(b.Tables, t)
 	return nil
 }
 
 // fed is a process that has sampled a day, and its kubelet.
 type fed struct {
-	*child
+	*child.Process
 	kubelet *standIn
 }
 
@@ -131,7 +133,7 @@ func (f *fed) end() error {
 	if f == nil {
 		return nil
 	}
-	return errors.Join(f.stop(), f.kubelet.close())
+	return errors.Join(f.Stop(), f.kubelet.close())
 }
 
 func (b *bench) feed(ctx context.Context, o option) (*fed, error) {
@@ -139,18 +141,17 @@ func (b *bench) feed(ctx context.Context, o option) (*fed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fed{kubelet: k, child: &child{stopped: true}}
+	f := &fed{kubelet: k}
 	q, err := b.site.request("with "+o.what, b.path("feed-"+o.what), k)
 	if err != nil {
 		return nil, errors.Join(err, f.end())
 	}
 	q.Begin, q.Slots, q.Days, q.Tune = storeBegin, b.cfg.Slots, 1, o.tune
-	if f.child, err = b.startJob(ctx, "feed", q, o.env...); err != nil {
-		f.child = &child{stopped: true}
+	if f.Process, err = b.startJob(ctx, "feed", q, o.env...); err != nil {
 		return nil, errors.Join(err, f.end())
 	}
 	for range 2 { // the day's, and that it is over
-		if err := f.result(&job.AgentDay{}); err != nil {
+		if err := f.Result(&job.AgentDay{}); err != nil {
 			return nil, errors.Join(err, f.end())
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/fullnode"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
@@ -34,9 +35,9 @@ type decodeResult struct {
 }
 
 // decodeJob is the job "decode".
-func decodeJob(ctx context.Context, request []byte, result func(any) error) error {
+func decodeJob(ctx context.Context, p *child.Parent) error {
 	var q decodeRequest
-	if err := json.Unmarshal(request, &q); err != nil {
+	if err := p.Next(&q); err != nil {
 		return err
 	}
 	rec, err := fullnode.LoadRecording()
@@ -86,7 +87,7 @@ func decodeJob(ctx context.Context, request []byte, result func(any) error) erro
 	if r.JSONCPU, r.JSONAllocs, err = repeatCounting(ctx, q.Repeat, byJSON); err != nil {
 		return err
 	}
-	return result(r)
+	return p.Result(r)
 }
 
 // repeatCounting is repeat that counts allocations as well.

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
 )
 
@@ -15,9 +15,9 @@ type openRequest struct {
 }
 
 // openJob is the job "open": what opening costs, in ms of CPU.
-func openJob(_ context.Context, request []byte, result func(any) error) error {
+func openJob(_ context.Context, p *child.Parent) error {
 	var q openRequest
-	if err := json.Unmarshal(request, &q); err != nil {
+	if err := p.Next(&q); err != nil {
 		return err
 	}
 	stop, err := meter.ProfileCPU(q.Profile)
@@ -36,5 +36,5 @@ func openJob(_ context.Context, request []byte, result func(any) error) error {
 	if err := st.Close(); err != nil {
 		return err
 	}
-	return result(cpu)
+	return p.Result(cpu)
 }

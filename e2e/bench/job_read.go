@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/layout"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
@@ -31,9 +31,9 @@ type readResult struct {
 }
 
 // readJob is the job "read".
-func readJob(ctx context.Context, request []byte, result func(any) error) error {
+func readJob(ctx context.Context, p *child.Parent) error {
 	var q readRequest
-	if err := json.Unmarshal(request, &q); err != nil {
+	if err := p.Next(&q); err != nil {
 		return err
 	}
 	st, err := openLayout("ring", "", q.Dir, q.Slots)
@@ -62,7 +62,7 @@ func readJob(ctx context.Context, request []byte, result func(any) error) error 
 	if err := errors.Join(err, stop(), st.Close()); err != nil {
 		return err
 	}
-	return result(reads)
+	return p.Result(reads)
 }
 
 // measureReads reads pods and containers of the scrape in turn.

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/agent/ring"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/fullnode"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/layout"
@@ -59,14 +59,14 @@ func openLayout(name, tuning, dir string, slots int64) (layout.Store, error) {
 	}
 	return layout.OpenRing(ring.Config{
 		Dir: dir, Resolution: job.Resolution, Retention: time.Duration(slots) * job.Resolution, Tune: change,
-	}, job.ErrorsOnly())
+	}, child.ErrorsOnly())
 }
 
 // storeJob is the job "store". A ring is not closed, as if the process were
 // killed: what is on disk then is what reopening has to do with.
-func storeJob(ctx context.Context, request []byte, result func(any) error) error {
+func storeJob(ctx context.Context, p *child.Parent) error {
 	var q storeRequest
-	if err := json.Unmarshal(request, &q); err != nil {
+	if err := p.Next(&q); err != nil {
 		return err
 	}
 	rec, err := fullnode.LoadRecording()
@@ -164,7 +164,7 @@ func storeJob(ctx context.Context, request []byte, result func(any) error) error
 			return err
 		}
 	}
-	return result(r)
+	return p.Result(r)
 }
 
 // countNumbers counts the numbers of the first day, and those that are PSI of 0.

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
 )
 
@@ -26,7 +26,7 @@ What each row means and how it is measured: docs/bench/README.md`
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == ownCommand {
-		os.Exit(job.Main(os.Args[2:], ownJobs()))
+		os.Exit(child.Main(os.Args[2:], ownJobs()))
 	}
 	cfg := &Config{}
 	c := cli.Command{Name: "bench", About: about, Version: "of this source tree", LogLevel: "error", Config: cfg,

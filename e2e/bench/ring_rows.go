@@ -8,6 +8,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/e2e/bench/fullnode"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
@@ -27,7 +28,7 @@ func (b *bench) binary(context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.set("binary/size", float64(info.Size())/mega, "")
+	b.Set("binary/size", float64(info.Size())/mega, "")
 	return nil
 }
 
@@ -36,11 +37,11 @@ func (b *bench) decode(ctx context.Context) error {
 	if err := b.runJob(ctx, "decode", decodeRequest{Seed: b.cfg.Seed, Begin: storeBegin, Repeat: b.cfg.Repeat, Profile: b.profile("decode")}, &r); err != nil {
 		return err
 	}
-	b.set("decode/cpu", r.CPU, "kubelet.Decode of %d KB in the recorded form; with PSI of all containers, which the recorded kubelet had not and one on cgroup v2 has, %d KB, it takes %s ms",
-		r.Size/1000, r.Big/1000, number(r.WithPSI))
-	b.set("decode/allocs", r.Allocs, "")
-	b.set("decode/json-cpu", r.JSONCPU, "")
-	b.set("decode/json-allocs", r.JSONAllocs, "")
+	b.Set("decode/cpu", r.CPU, "kubelet.Decode of %d KB in the recorded form; with PSI of all containers, which the recorded kubelet had not and one on cgroup v2 has, %d KB, it takes %s ms",
+		r.Size/1000, r.Big/1000, report.Number(r.WithPSI))
+	b.Set("decode/allocs", r.Allocs, "")
+	b.Set("decode/json-cpu", r.JSONCPU, "")
+	b.Set("decode/json-allocs", r.JSONAllocs, "")
 	return nil
 }
 
@@ -60,13 +61,13 @@ func (b *bench) store(ctx context.Context) error {
 		return err
 	}
 	b.ringDir = q.Dir
-	b.set("store/disk", r.Disk/mega, "as recorded: %.0f numbers a scrape, all of them in every slot; %.0f are PSI totals of 0, which cost nothing: per number without them %.2f B. Sizes are what files occupy, with what they have reserved",
+	b.Set("store/disk", r.Disk/mega, "as recorded: %.0f numbers a scrape, all of them in every slot; %.0f are PSI totals of 0, which cost nothing: per number without them %.2f B. Sizes are what files occupy, with what they have reserved",
 		r.Numbers, r.Zeros, r.PerNumber*r.Numbers/(r.Numbers-r.Zeros))
-	b.set("store/number", r.PerNumber, "")
-	b.set("store/peak", r.Peak/mega, "looked at every %d slots and at the end of each block", walkEvery)
-	b.set("store/cpu", r.CPU, "CPU of the whole process for all of 48 h, flushes, compactions and deletions included, without what making the data costs by itself")
-	b.set("store/written", perDay(r.Written.Disk, b.cfg.Slots)/mega, "write_bytes of /proc/PID/io over the second day, in which old blocks expire; %s MB went through write calls; the first day wrote %s MB to disk and %s MB by calls",
-		number(perDay(r.Written.Calls, b.cfg.Slots)/mega), number(perDay(r.First.Disk, b.cfg.Slots)/mega), number(perDay(r.First.Calls, b.cfg.Slots)/mega))
+	b.Set("store/number", r.PerNumber, "")
+	b.Set("store/peak", r.Peak/mega, "looked at every %d slots and at the end of each block", walkEvery)
+	b.Set("store/cpu", r.CPU, "CPU of the whole process for all of 48 h, flushes, compactions and deletions included, without what making the data costs by itself")
+	b.Set("store/written", perDay(r.Written.Disk, b.cfg.Slots)/mega, "write_bytes of /proc/PID/io over the second day, in which old blocks expire; %s MB went through write calls; the first day wrote %s MB to disk and %s MB by calls",
+		report.Number(perDay(r.Written.Calls, b.cfg.Slots)/mega), report.Number(perDay(r.First.Disk, b.cfg.Slots)/mega), report.Number(perDay(r.First.Calls, b.cfg.Slots)/mega))
 	return nil
 }
 
@@ -77,8 +78,8 @@ func (b *bench) moving(ctx context.Context) error {
 	if err := b.runJob(ctx, "store", q, &r); err != nil {
 		return err
 	}
-	b.set("moving/number", r.PerNumber, "%.0f numbers a scrape; each entity is measured anew in every slot and all its counters move, PSI and network of pods made up from its CPU time; after 24 h. %s ms of CPU a scrape", r.Numbers, number(r.CPU))
-	b.set("moving/disk", r.Disk/mega, "")
+	b.Set("moving/number", r.PerNumber, "%.0f numbers a scrape; each entity is measured anew in every slot and all its counters move, PSI and network of pods made up from its CPU time; after 24 h. %s ms of CPU a scrape", r.Numbers, report.Number(r.CPU))
+	b.Set("moving/disk", r.Disk/mega, "")
 	return os.RemoveAll(q.Dir)
 }
 
@@ -106,10 +107,10 @@ func (b *bench) read(ctx context.Context) error {
 	if err := b.runJob(ctx, "read", readRequest{Dir: dir, Slots: b.cfg.Slots, Repeat: b.cfg.Repeat, Profile: b.profile("read")}, &r); err != nil {
 		return err
 	}
-	b.set("read/container", r.Container, "the newest 15 min: half of it of the open block, half of a stored one; every row of the chunks is decoded. From one stored block: %s ms", number(r.ContainerStored))
-	b.set("read/pod", r.Pod, "")
-	b.set("read/all", r.All, "%d numbers, of the open block and a stored one, of which half is outside the 15 min. From one stored block: %s ms", r.NumbersOfAll, number(r.AllStored))
-	b.set("read/latest", r.Latest, "")
+	b.Set("read/container", r.Container, "the newest 15 min: half of it of the open block, half of a stored one; every row of the chunks is decoded. From one stored block: %s ms", report.Number(r.ContainerStored))
+	b.Set("read/pod", r.Pod, "")
+	b.Set("read/all", r.All, "%d numbers, of the open block and a stored one, of which half is outside the 15 min. From one stored block: %s ms", r.NumbersOfAll, report.Number(r.AllStored))
+	b.Set("read/latest", r.Latest, "")
 	return nil
 }
 
@@ -154,14 +155,14 @@ func (b *bench) reopen(ctx context.Context) error {
 		cpu = append(cpu, one)
 	}
 	slices.Sort(cpu)
-	b.set("reopen/cpu", cpu[len(cpu)/2], "ring.Open in a new process, after kill -9; median of %d, %s to %s", reopened, number(cpu[0]), number(cpu[len(cpu)-1]))
+	b.Set("reopen/cpu", cpu[len(cpu)/2], "ring.Open in a new process, after kill -9; median of %d, %s to %s", reopened, report.Number(cpu[0]), report.Number(cpu[len(cpu)-1]))
 	return nil
 }
 
 // describe says what all rows have in common.
 func (b *bench) describe() {
 	note := func(format string, args ...any) {
-		b.report.Notes = append(b.report.Notes, fmt.Sprintf(format, args...))
+		b.Notes = append(b.Notes, fmt.Sprintf(format, args...))
 	}
 	note("CPU is user and system of the whole process. MB are 10^6 bytes, MiB 2^20. Millicores are thousandths of one core.")
 	note("The node: %d pods, %d containers, %d s apart, a recorded kubelet's deltas with ±5 %% noise, a pod replaced in 24 h each; %s stand for 24 h.",

@@ -1,12 +1,14 @@
 package main
 
+import "github.com/rollcall-metrics/rollcall/e2e/bench/report"
+
 // names are the measurements in the order in which they are done.
 const names = "binary, decode, store, moving, read, reopen, speed, pace, idle, resident, crowd, days, layouts, options"
 
 // rows are all figures with a row of their own, in the order of the table. Keys
 // begin with the name of the measurement that sets them.
-func rows() []*Row {
-	return []*Row{
+func rows() []*report.Row {
+	return []*report.Row{
 		{Key: "store/disk", What: "disk after 24 h, all files", Unit: "MB", Target: 24, Prototype: "22.4"},
 		{Key: "store/number", What: "– per number stored", Unit: "B", Target: 0.9, Prototype: "0.87"},
 		{Key: "store/peak", What: "– most at any time, of 48 h", Unit: "MB", Target: 32, Prototype: "28"},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/fullnode"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
@@ -173,7 +174,7 @@ func (o *others) await(ctx context.Context, p job.Ports) error {
 		if _, state := o.members[0].Snapshot().Lookup(identity.Agent, job.NodeName); state == roster.Alive {
 			return nil
 		}
-		if err := wait(ctx, 200*time.Millisecond); err != nil {
+		if err := child.Wait(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/ipv4"
 
@@ -19,8 +21,8 @@ import (
 )
 
 const (
-	// PeerPort is what all agents of the crowd say they answer aggregators at;
-	// nothing does.
+	// PeerPort is what agents of the crowd say they answer aggregators at, where
+	// nobody says otherwise; nothing does.
 	PeerPort = 9810
 	// maxMembers is what 127.100.x.y has room for.
 	maxMembers = 1<<16 - 2
@@ -34,6 +36,9 @@ type Config struct {
 	// Members is how many there are, up to 65534. The first Aggregators of them
 	// are aggregators, the others agents.
 	Members, Aggregators int
+	// Who, if not nil, are the members, in place of those two: for a crowd that
+	// is the gossip of processes which are there.
+	Who []Member
 	// Label and Key are those of gossip; without a Key, of 16, 24 or 32 bytes,
 	// it is not encrypted.
 	Label string
@@ -52,6 +57,7 @@ type Config struct {
 // concurrent use.
 type Crowd struct {
 	cfg    Config
+	who    []Member // as they are now; under the table's lock but for Peer
 	timing roster.Timing
 	log    *slog.Logger
 	seal   seal
@@ -69,6 +75,9 @@ type Crowd struct {
 // Start listens, and answers until ctx ends or Close is called; Close must be
 // called in any case.
 func Start(ctx context.Context, cfg Config) (*Crowd, error) {
+	if cfg.Who != nil {
+		cfg.Members, cfg.Aggregators = len(cfg.Who), 0
+	}
 	if cfg.Members < 1 || cfg.Members > maxMembers || cfg.Aggregators < 0 || cfg.Aggregators > cfg.Members {
 		return nil, fmt.Errorf("crowd: %d members, %d of them aggregators; want 1 to %d", cfg.Members, cfg.Aggregators, maxMembers)
 	}
@@ -86,7 +95,9 @@ func Start(ctx context.Context, cfg Config) (*Crowd, error) {
 	if err := c.listen(); err != nil {
 		return nil, fmt.Errorf("crowd: %w", err)
 	}
-	c.fill()
+	if err := c.fill(); err != nil {
+		return nil, errors.Join(fmt.Errorf("crowd: %w", err), c.udp.Close(), c.tcp.Close())
+	}
 	ctx, c.cancel = context.WithCancel(ctx)
 	c.work.Go(func() { <-ctx.Done(); c.closed = errors.Join(c.udp.Close(), c.tcp.Close()) })
 	c.work.Go(c.receive)
@@ -123,54 +134,42 @@ func (c *Crowd) listen() error {
 }
 
 // fill makes the members.
-func (c *Crowd) fill() {
+func (c *Crowd) fill() error {
 	c.table = &table{
 		copies: retransmits(c.cfg.Members),
 		counts: &c.counts,
 		names:  make(map[string]*member, c.cfg.Members),
 		addrs:  make(map[netip.Addr]*member, c.cfg.Members),
 	}
-	for i := range c.cfg.Members {
-		peer := c.Peer(i)
-		m := &member{
-			name:        gossipName(peer),
-			addr:        netip.AddrPortFrom(addrOf(i), c.port),
-			meta:        encodeMeta(peer.Role, false),
-			vsn:         version,
-			incarnation: 1,
-			state:       memberlist.StateAlive,
+	c.who = slices.Clone(c.cfg.Who)
+	if c.who == nil {
+		c.who = strangers(c.cfg.Members, c.cfg.Aggregators)
+	}
+	for i := range c.who {
+		w := &c.who[i]
+		if err := w.validate(); err != nil {
+			return err
+		}
+		m := w.process(c.port)
+		if c.table.names[m.name] != nil || c.table.addrs[w.Addr] != nil {
+			return fmt.Errorf("%s at %v: that name or address is taken", m.name, w.Addr)
 		}
 		c.table.crowd = append(c.table.crowd, m)
 		c.table.names[m.name] = m
-		c.table.addrs[m.addr.Addr()] = m
+		c.table.addrs[w.Addr] = m
 	}
-}
-
-// addrOf is the address of member i.
-func addrOf(i int) netip.Addr {
-	i++ // not 127.100.0.0, which looks like a network
-	return netip.AddrFrom4([4]byte{127, 100, byte(i >> 8), byte(i)})
-}
-
-// gossipName is the gossipName of pkg/roster/delegate.go.
-func gossipName(p identity.Peer) string {
-	if p.Role == identity.Aggregator {
-		return "aggregator/" + p.Name
-	}
-	return p.Name
+	return nil
 }
 
 // Peer is who member i is.
-func (c *Crowd) Peer(i int) identity.Peer {
-	p := identity.Peer{Role: identity.Agent, Name: fmt.Sprintf("crowd-%05d", i)}
-	if i < c.cfg.Aggregators {
-		p.Role = identity.Aggregator
-	}
-	return p
-}
+func (c *Crowd) Peer(i int) identity.Peer { return c.who[i].Peer }
 
 // Addr is where the gossip of member i is.
-func (c *Crowd) Addr(i int) netip.AddrPort { return c.table.crowd[i].addr }
+func (c *Crowd) Addr(i int) netip.AddrPort {
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	return netip.AddrPortFrom(c.who[i].Addr, c.port)
+}
 
 // Seed is where to join: host:port of the first member, which is an aggregator
 // if there are any.
@@ -203,20 +202,55 @@ func (c *Crowd) Fail(members ...int) {
 func (c *Crowd) Leave(members ...int) {
 	c.change(members, func(t *table, i int, m *member) {
 		m.incarnation++
-		m.meta = encodeMeta(c.Peer(i).Role, true)
-		t.tell(nil, aliveType, m.alive())
+		m.meta = encodeMeta(&c.who[i], true)
+		t.tell(nil, aliveType, m.name, m.alive())
 		m.silent, m.state = true, memberlist.StateLeft
-		t.tell(nil, deadType, accusation{m.incarnation, m.name, m.name})
+		// Guests must hear both, in this order.
+		t.say(nil, deadType, m.name, accusation{m.incarnation, m.name, m.name}, false)
 	})
 }
 
-// Return makes members start again, at their old addresses.
+// Return makes members that are gone start again, now, at their addresses. Who
+// did not hear of it hears it again if it is called again.
 func (c *Crowd) Return(members ...int) {
+	now := time.Now()
 	c.change(members, func(t *table, i int, m *member) {
-		m.meta = encodeMeta(c.Peer(i).Role, false)
+		if !m.silent {
+			t.refute(m, m.incarnation)
+			return
+		}
+		c.who[i].Start = now
+		again := c.who[i].process(c.port)
+		// The old process stays known, so that nobody takes it for a guest.
+		t.crowd[i], t.names[again.name], t.addrs[again.addr.Addr()] = again, again, again
+		t.tell(nil, aliveType, again.name, again.alive())
+	})
+}
+
+// Recover makes members that failed answer again, and say that they are well,
+// as when a network is whole again.
+func (c *Crowd) Recover(members ...int) {
+	c.change(members, func(t *table, i int, m *member) {
 		m.silent = false
 		t.refute(m, m.incarnation)
 	})
+}
+
+// Move gives a member that is gone another address, for its return. Nobody of
+// the crowd may have it.
+func (c *Crowd) Move(i int, addr netip.Addr) error {
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	m := c.table.crowd[i]
+	if !m.silent {
+		return fmt.Errorf("crowd: %s is here and cannot move", m.name)
+	}
+	if other := c.table.addrs[addr]; other != nil && other != m {
+		return fmt.Errorf("crowd: %v is the address of %s", addr, other.name)
+	}
+	delete(c.table.addrs, c.who[i].Addr)
+	c.table.addrs[addr], c.who[i].Addr = m, addr
+	return nil
 }
 
 func (c *Crowd) change(members []int, f func(t *table, i int, m *member)) {

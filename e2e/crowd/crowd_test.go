@@ -2,6 +2,7 @@ package crowd_test
 
 import (
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,56 @@ func TestComingAndGoing(t *testing.T) {
 	w := join(t, c, "node-2", nil)
 	awaitAlive(t, v, 100)
 	awaitAlive(t, w, 100)
+}
+
+// Members may be given: names, addresses, ports. They may come back at another
+// address, or as if only the network had been broken.
+func TestGivenMembers(t *testing.T) {
+	t.Parallel()
+	began := time.Now().Add(-time.Hour).Truncate(time.Second)
+	who := []crowd.Member{
+		{Peer: identity.Peer{Role: identity.Agent, Name: "given-1"}, Addr: netip.MustParseAddr("127.79.0.1"), PeerPort: 1111, Start: began},
+		{Peer: identity.Peer{Role: identity.Agent, Name: "given-2"}, Addr: netip.MustParseAddr("127.79.0.2"), PeerPort: 2222, Start: began},
+		{Peer: identity.Peer{Role: identity.Aggregator, Name: "given-3"}, Addr: netip.MustParseAddr("127.79.0.3"), Start: began},
+	}
+	c := start(t, crowd.Config{Who: who, Label: "test"})
+	v := join(t, c, "node-1", nil)
+	awaitAlive(t, v, 4)
+	for i, w := range who {
+		m, _ := v.Snapshot().Lookup(w.Peer.Role, w.Peer.Name)
+		if m.Addr != w.Addr || m.PeerPort != w.PeerPort || !m.Start.Equal(began) || c.Peer(i) != w.Peer {
+			t.Errorf("member %d is %+v", i, m)
+		}
+	}
+
+	c.Fail(0)
+	awaitState(t, v, c.Peer(0), roster.Dead)
+	c.Recover(0)
+	awaitState(t, v, c.Peer(0), roster.Alive)
+	if m, _ := v.Snapshot().Lookup(identity.Agent, "given-1"); !m.Start.Equal(began) {
+		t.Errorf("it says that it started at %v", m.Start)
+	}
+
+	if err := c.Move(1, netip.MustParseAddr("127.79.0.9")); err == nil {
+		t.Error("a member moved that is here")
+	}
+	c.Leave(1)
+	awaitState(t, v, c.Peer(1), roster.Left)
+	if err := c.Move(1, who[0].Addr); err == nil {
+		t.Error("a member moved where another one is")
+	}
+	if err := c.Move(1, netip.MustParseAddr("127.79.0.9")); err != nil {
+		t.Fatal(err)
+	}
+	c.Return(1)
+	awaitState(t, v, c.Peer(1), roster.Alive)
+	if m, _ := v.Snapshot().Lookup(identity.Agent, "given-2"); m.Addr.String() != "127.79.0.9" || !m.Start.After(began) || c.Addr(1).Addr() != m.Addr {
+		t.Errorf("it is back as %+v", m)
+	}
+	probed(t, c, 6)
+	if s := v.Snapshot(); len(s.Members()) != 4 {
+		t.Errorf("alive are %v", s.Members())
+	}
 }
 
 // Nobody in the crowd tells that members hang, so the guest's own probes, direct
@@ -242,6 +293,13 @@ func TestStartFails(t *testing.T) {
 		"bad key":              {Members: 1, Key: []byte("short")},
 		"long label":           {Members: 1, Label: strings.Repeat("x", 256)},
 		"taken port":           {Members: 1, Port: int(c.Addr(0).Port())},
+		"no name":              {Who: []crowd.Member{{Addr: netip.MustParseAddr("127.79.0.1"), Start: time.Now()}}},
+		"not this machine":     {Who: []crowd.Member{{Peer: c.Peer(0), Addr: netip.MustParseAddr("10.0.0.1"), Start: time.Now()}}},
+		"no start":             {Who: []crowd.Member{{Peer: c.Peer(0), Addr: netip.MustParseAddr("127.79.0.1")}}},
+		"one address": {Who: []crowd.Member{
+			{Peer: identity.Peer{Role: identity.Agent, Name: "a"}, Addr: netip.MustParseAddr("127.79.0.1"), Start: time.Now()},
+			{Peer: identity.Peer{Role: identity.Agent, Name: "b"}, Addr: netip.MustParseAddr("127.79.0.1"), Start: time.Now()},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if again, err := crowd.Start(t.Context(), cfg); err == nil {

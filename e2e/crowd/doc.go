@@ -11,17 +11,20 @@
 // exports none of them.
 //
 // On Linux, all of 127.0.0.0/8 is this machine. Member i has the address
-// 127.100.0.1 + i, all have one port, and behind it are one UDP socket and one
-// TCP listener on every address; the kernel tells for whom a packet was. Real
-// members need a port of their own: the crowd's is taken at all addresses.
+// 127.100.0.1 + i, if nobody says otherwise. All have one port, and behind it
+// are one UDP socket and one TCP listener on every address; the kernel tells for
+// whom a packet was. Real members need a port of their own: the crowd's is taken
+// at all addresses.
 //
 // The crowd is of one mind. What one member hears, all know; a real member, a
 // guest, hears of it at the rate at which 5000 members would tell it, as many
 // times, and is probed and visited for push/pull as often:
 //
 //	crowd.go    the crowd, and what tests do to its members
+//	who.go      who its members are
 //	counts.go   what guests have sent
 //	table.go    what it knows of itself and of guests, and how that changes
+//	queue.go    what a guest is still to be told, and in which order
 //	guests.go   gossip, probes and visits to guests
 //	packets.go  UDP: what guests send
 //	streams.go  TCP: push/pull and pings

@@ -13,15 +13,9 @@ import (
 // guest is what the crowd keeps about a real member to gossip with it. It is
 // under the table's lock.
 type guest struct {
-	queue  []note
+	queue  queue
 	ping   uint32 // sequence number of the last one
 	missed int    // pings in a row that were not answered
-}
-
-// note is a message to tell a guest, still copies times.
-type note struct {
-	message []byte
-	copies  int
 }
 
 // retransmits is how often a member of memberlist passes on one message, and
@@ -40,27 +34,6 @@ func pushPullEvery(interval time.Duration, members int) time.Duration {
 	return interval * time.Duration(math.Ceil(math.Log2(float64(members))-5)+1)
 }
 
-// next takes the messages of one packet out of the queue, at most size bytes,
-// the oldest first, and puts them behind the others if they are to be told again.
-func (g *guest) next(size int) [][]byte {
-	var messages [][]byte
-	size -= compoundHead
-	var again []note
-	for len(g.queue) > 0 && len(messages) < compoundMax {
-		n := g.queue[0]
-		if size -= compoundEach + len(n.message); size < 0 && len(messages) > 0 {
-			break
-		}
-		g.queue = g.queue[1:]
-		messages = append(messages, n.message)
-		if n.copies--; n.copies > 0 {
-			again = append(again, n)
-		}
-	}
-	g.queue = append(g.queue, again...)
-	return messages
-}
-
 // letter is a packet to be sent when the lock is free again.
 type letter struct {
 	from    netip.Addr
@@ -76,7 +49,7 @@ func (c *Crowd) gossip(ctx context.Context) {
 		c.send(func(t *table) (letters []letter) {
 			for _, m := range t.guests {
 				for range c.timing.GossipNodes {
-					messages := m.guest.next(size)
+					messages := m.guest.queue.next(size, t.copies)
 					if len(messages) == 0 {
 						break
 					}
@@ -105,7 +78,7 @@ func (c *Crowd) probe(ctx context.Context) {
 					t.accuse(m)
 				}
 				if float64(g.missed) > 2+patience {
-					t.tell(nil, deadType, accusation{m.incarnation, m.name, t.someone().name})
+					t.tell(nil, deadType, m.name, accusation{m.incarnation, m.name, t.someone().name})
 					m.state, g.missed = memberlist.StateDead, 0
 					continue
 				}

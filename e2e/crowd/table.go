@@ -2,15 +2,11 @@ package crowd
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/memberlist"
-
-	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
 // witnesses is how many members of the crowd suspect a silent one: with the
@@ -49,23 +45,6 @@ type table struct {
 	guests []*member
 	names  map[string]*member
 	addrs  map[netip.Addr]*member // the crowd's
-}
-
-// encodeMeta is the encode of pkg/roster/meta.go.
-func encodeMeta(role identity.Role, leaving bool) []byte {
-	const program = "crowd"
-	b := make([]byte, 10, 10+len(program))
-	b[0], b[1] = 1, 2
-	if role == identity.Agent {
-		b[1] = 1
-		binary.BigEndian.PutUint16(b[3:], PeerPort)
-	}
-	if leaving {
-		b[2] = 1
-	}
-	binary.BigEndian.PutUint32(b[5:], uint32(time.Now().Unix()))
-	b[9] = byte(len(program))
-	return append(b, program...)
 }
 
 // answering finds the member of the crowd at an address, unless it is silent.
@@ -162,7 +141,7 @@ func (t *table) alive(a alive) {
 	}
 	m.addr, m.meta, m.vsn = at, bytes.Clone(a.Meta), bytes.Clone(a.Vsn)
 	m.incarnation, m.state = a.Incarnation, memberlist.StateAlive
-	t.tell(m, aliveType, a)
+	t.tell(m, aliveType, a.Node, a)
 }
 
 func (t *table) suspect(s accusation) {
@@ -176,7 +155,7 @@ func (t *table) suspect(s accusation) {
 		return
 	}
 	m.incarnation, m.state = s.Incarnation, memberlist.StateSuspect
-	t.tell(nil, suspectType, s) // the suspected one, too: it may refute
+	t.tell(nil, suspectType, s.Node, s) // the suspected one, too: it may refute
 }
 
 func (t *table) dead(d accusation) {
@@ -186,7 +165,7 @@ func (t *table) dead(d accusation) {
 	if m == nil || d.Incarnation < m.incarnation || m.gone() || t.refuted(m, d.Incarnation) {
 		return
 	}
-	t.tell(nil, deadType, d)
+	t.tell(nil, deadType, d.Node, d)
 	m.incarnation, m.state = d.Incarnation, memberlist.StateDead
 	if d.From == d.Node {
 		m.state = memberlist.StateLeft
@@ -210,20 +189,26 @@ func (t *table) refuted(m *member, accused uint32) bool {
 // refute says that a member of the crowd is well. The lock is held.
 func (t *table) refute(m *member, accused uint32) {
 	m.incarnation, m.state = accused+1, memberlist.StateAlive
-	t.tell(nil, aliveType, m.alive())
+	t.tell(nil, aliveType, m.name, m.alive())
 }
 
 // accuse has some of the crowd suspect a member. The lock is held.
 func (t *table) accuse(m *member) {
 	m.state = memberlist.StateSuspect
-	for range witnesses {
-		t.tell(nil, suspectType, accusation{m.incarnation, m.name, t.someone().name})
+	for i := range witnesses {
+		// All of them count, so none replaces another.
+		t.say(nil, suspectType, m.name, accusation{m.incarnation, m.name, t.someone().name}, i == 0)
 	}
 }
 
-// tell queues a message for all guests that are not gone, but for one. The lock
-// is held.
-func (t *table) tell(but *member, kind byte, message any) {
+// tell queues a message about a member for all guests that are not gone, but for
+// one. It replaces what was to be told of it before. The lock is held.
+func (t *table) tell(but *member, kind byte, about string, message any) {
+	t.say(but, kind, about, message, true)
+}
+
+// say is tell, but may leave what was to be told before.
+func (t *table) say(but *member, kind byte, about string, message any, replace bool) {
 	var b []byte
 	for _, g := range t.guests {
 		if g == but || g.gone() {
@@ -232,6 +217,6 @@ func (t *table) tell(but *member, kind byte, message any) {
 		if b == nil {
 			b = encode(kind, message)
 		}
-		g.guest.queue = append(g.guest.queue, note{b, t.copies})
+		g.guest.queue.add(about, b, replace)
 	}
 }

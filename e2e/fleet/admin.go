@@ -17,6 +17,35 @@ import (
 // is started lives as long.
 func (f *Fleet) admin(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
+	if f.virtual != nil {
+		f.adminVirtual(ctx, mux)
+	} else {
+		f.adminNodes(ctx, mux)
+	}
+	mux.HandleFunc("POST /aggregators/{aggregator}", func(w http.ResponseWriter, r *http.Request) {
+		a, err := f.aggregator(r.PathValue("aggregator"))
+		if err != nil {
+			refuse(w, http.StatusNotFound, err)
+			return
+		}
+		if err := a.act(ctx, f, r.FormValue("action")); err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		reply(w, map[string]string{"name": a.name, "url": a.url()})
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		help := adminHelp
+		if f.virtual != nil {
+			help = virtualHelp
+		}
+		refuse(w, http.StatusNotFound, errors.New(help))
+	})
+	return mux
+}
+
+// adminNodes are the routes about nodes with real agents.
+func (f *Fleet) adminNodes(ctx context.Context, mux *http.ServeMux) {
 	mux.HandleFunc("GET /nodes", func(w http.ResponseWriter, _ *http.Request) {
 		nodes := make([]nodeStatus, len(f.nodes))
 		for i, n := range f.nodes {
@@ -50,18 +79,6 @@ func (f *Fleet) admin(ctx context.Context) http.Handler {
 		}
 		reply(w, n.status())
 	})
-	mux.HandleFunc("POST /aggregators/{aggregator}", func(w http.ResponseWriter, r *http.Request) {
-		a, err := f.aggregator(r.PathValue("aggregator"))
-		if err != nil {
-			refuse(w, http.StatusNotFound, err)
-			return
-		}
-		if err := a.act(ctx, f, r.FormValue("action")); err != nil {
-			refuse(w, http.StatusBadRequest, err)
-			return
-		}
-		reply(w, map[string]string{"name": a.name, "url": a.url()})
-	})
 	mux.HandleFunc("POST /partition", func(w http.ResponseWriter, r *http.Request) {
 		hosts, err := f.hosts(r.FormValue("nodes"))
 		if err != nil {
@@ -81,18 +98,23 @@ func (f *Fleet) admin(ctx context.Context) http.Handler {
 			refuse(w, http.StatusNotFound, err)
 			return
 		}
-		from, errFrom := strconv.ParseInt(r.FormValue("from"), 10, 64)
-		to, errTo := strconv.ParseInt(r.FormValue("to"), 10, 64)
-		if err := errors.Join(errFrom, errTo); err != nil || from < 0 || to < from || to-from > 86400 {
-			refuse(w, http.StatusBadRequest, fmt.Errorf("from and to are needed, in Unix seconds, at most a day apart"))
+		from, to, err := window(r)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err)
 			return
 		}
 		reply(w, n.kubelet.Truth(from, to))
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, errors.New(adminHelp))
-	})
-	return mux
+}
+
+// window is the time that a truth is asked for, in Unix seconds.
+func window(r *http.Request) (from, to int64, err error) {
+	from, errFrom := strconv.ParseInt(r.FormValue("from"), 10, 64)
+	to, errTo := strconv.ParseInt(r.FormValue("to"), 10, 64)
+	if err := errors.Join(errFrom, errTo); err != nil || from < 0 || to < from || to-from > 86400 {
+		return 0, 0, errors.New("from and to are needed, in Unix seconds, at most a day apart")
+	}
+	return from, to, nil
 }
 
 const adminHelp = `the admin API is: GET /nodes; POST /nodes/{node}/kubelet?fault=none|blackhole|reset|slow:3s|status:500|status:401|truncate|garbage|endless; ` +

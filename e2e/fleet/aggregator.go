@@ -31,7 +31,7 @@ func (f *Fleet) newAggregator(i int) (*aggregator, error) {
 		return nil, err
 	}
 	host := f.network.Host(addr)
-	return &aggregator{
+	a := &aggregator{
 		process: process{name: name}, addr: addr, log: f.log.With("aggregator", name),
 		cfg: app.Config{
 			Name: name, Resolution: f.cfg.Resolution, Timeout: 5 * time.Second, ExpectedFile: f.expectedFile,
@@ -40,12 +40,18 @@ func (f *Fleet) newAggregator(i int) (*aggregator, error) {
 			Identity: files,
 			Roster: roster.Config{
 				Bind: addr, Port: gossipPort, Join: f.seeds(), Label: f.label, KeyFile: f.keyFile,
-				Timing: roster.LocalTiming(), Wrap: host.Gossip,
+				Timing: f.timing(), Wrap: host.Gossip,
 			},
 			Agents: agents.Config{Dial: host.DialContext, NodeBudget: agents.DefaultNodeBudget},
 			Fanout: fanout.Config{InFlight: 256, NodeTimeout: 1500 * time.Millisecond, QueryBudget: fanout.DefaultQueryBudget},
 		},
-	}, nil
+	}
+	if f.virtual != nil {
+		// Nobody can cut these links, and thousands of connections should cost
+		// what they cost elsewhere.
+		a.cfg.Roster.Wrap, a.cfg.Agents.Dial = nil, nil
+	}
+	return a, nil
 }
 
 // url is where its API is.

@@ -19,9 +19,22 @@ const (
 	maxBackfill = 24 * time.Hour
 )
 
+// The default of --pods, for nodes with a real agent, and for virtual ones: as
+// many as kubelets of large clusters have.
+const (
+	podsOfNode        = 55
+	podsOfVirtualNode = 30
+)
+
 // A Config says what fleet to run.
 type Config struct {
 	Nodes, Aggregators int
+	// VirtualNodes, if not 0, take the place of Nodes: agents without a kubelet
+	// and without a disk, with VirtualHistory of made-up samples.
+	VirtualNodes   int
+	VirtualHistory time.Duration
+	// GossipPort of the virtual nodes is taken at all addresses of the machine.
+	GossipPort int
 	// Pods is how many each node has.
 	Pods int
 	// Resolution is the distance of slots; the recorded trace advances by one
@@ -39,13 +52,19 @@ type Config struct {
 	For time.Duration
 	// Network is what the hosts' loopback addresses are taken from.
 	Network netip.Prefix
+
+	flags *pflag.FlagSet
 }
 
 // AddFlags adds the fleet's flags.
 func (c *Config) AddFlags(fs *pflag.FlagSet) {
+	c.flags = fs
 	fs.IntVar(&c.Nodes, "nodes", 3, "nodes, each with a stand-in kubelet and a real agent")
-	fs.IntVar(&c.Aggregators, "aggregators", 1, "real aggregators")
-	fs.IntVar(&c.Pods, "pods", 55, "pods on each node")
+	fs.IntVar(&c.VirtualNodes, "virtual-nodes", 0, "instead of --nodes: agents without kubelet and disk, up to 16000")
+	fs.DurationVar(&c.VirtualHistory, "virtual-history", 24*time.Hour, "history that virtual nodes have at once, and keep")
+	fs.IntVar(&c.GossipPort, "virtual-gossip-port", 7950, "gossip port of virtual nodes, taken at all addresses of this machine")
+	fs.IntVar(&c.Aggregators, "aggregators", 1, "real aggregators; with virtual nodes it may be 0, and a command line for a process is printed")
+	fs.IntVar(&c.Pods, "pods", podsOfNode, "pods on each node; virtual nodes have 30 if it is not set")
 	fs.DurationVar(&c.Resolution, "resolution", 15*time.Second, "distance of samples; below 15s the trace is replayed faster than it was recorded")
 	fs.DurationVar(&c.Backfill, "backfill", 0, "history to replay before going live")
 	fs.TextVar(&c.Listen, "listen", netip.MustParseAddrPort("127.0.0.1:8000"), "address of the first aggregator's API; the others take the next ports")
@@ -60,11 +79,15 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.Nodes < 1 || c.Nodes > maxNodes {
+	least := 1
+	if c.VirtualNodes != 0 {
+		least = 0
+		errs = append(errs, c.validateVirtual())
+	} else if c.Nodes < 1 || c.Nodes > maxNodes {
 		bad("--nodes %d is not in 1 to %d", c.Nodes, maxNodes)
 	}
-	if c.Aggregators < 1 || c.Aggregators > 16 {
-		bad("--aggregators %d is not in 1 to 16", c.Aggregators)
+	if c.Aggregators < least || c.Aggregators > 16 {
+		bad("--aggregators %d is not in %d to 16", c.Aggregators, least)
 	}
 	if c.Pods < 1 || c.Pods > 1000 {
 		bad("--pods %d is not in 1 to 1000", c.Pods)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/network"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/standin"
+	"github.com/rollcall-metrics/rollcall/e2e/fleet/virtual"
 	"github.com/rollcall-metrics/rollcall/pkg/identity/identitytest"
 )
 
@@ -28,7 +29,7 @@ const (
 	startAtOnce = 4
 )
 
-// A Fleet is N nodes and M aggregators in this process.
+// A Fleet is N nodes, real or virtual, and M aggregators in this process.
 type Fleet struct {
 	cfg     Config
 	version string
@@ -43,6 +44,7 @@ type Fleet struct {
 	trace                     *standin.Trace
 	network                   *network.Network
 
+	virtual     *virtual.Fleet // nil: nodes
 	nodes       []*node
 	aggregators []*aggregator
 	kubelets    []func() error // wait for the stand-ins' servers
@@ -82,22 +84,12 @@ func (f *Fleet) prepare() (err error) {
 	if err := writeFile(f.tokenFile, f.token); err != nil {
 		return err
 	}
-	if f.trace, err = standin.LoadTrace(); err != nil {
-		return err
+	if f.cfg.VirtualNodes > 0 {
+		err = f.prepareVirtual()
+	} else {
+		err = f.prepareNodes()
 	}
-	for i := range f.cfg.Nodes {
-		n, err := f.newNode(i)
-		if err != nil {
-			return err
-		}
-		f.nodes = append(f.nodes, n)
-	}
-	f.expectedFile = filepath.Join(f.dir, "expected-nodes")
-	var expected strings.Builder
-	for _, n := range f.nodes {
-		fmt.Fprintf(&expected, "%s %s\n", n.name, n.addr)
-	}
-	if err := writeFile(f.expectedFile, expected.String()); err != nil {
+	if err != nil {
 		return err
 	}
 	for i := range f.cfg.Aggregators {
@@ -110,8 +102,34 @@ func (f *Fleet) prepare() (err error) {
 	return nil
 }
 
-// seeds are the gossip addresses of the first aggregators.
+// prepareNodes makes the nodes, and the list of them.
+func (f *Fleet) prepareNodes() (err error) {
+	if f.trace, err = standin.LoadTrace(); err != nil {
+		return err
+	}
+	var expected strings.Builder
+	for i := range f.cfg.Nodes {
+		n, err := f.newNode(i)
+		if err != nil {
+			return err
+		}
+		f.nodes = append(f.nodes, n)
+		fmt.Fprintf(&expected, "%s %s\n", n.name, n.addr)
+	}
+	return f.writeExpected(expected.String())
+}
+
+// writeExpected writes the list of the nodes that should answer.
+func (f *Fleet) writeExpected(list string) error {
+	f.expectedFile = filepath.Join(f.dir, "expected-nodes")
+	return writeFile(f.expectedFile, list)
+}
+
+// seeds are the gossip addresses of the first aggregators, or of virtual nodes.
 func (f *Fleet) seeds() []string {
+	if f.virtual != nil {
+		return f.virtualSeeds()
+	}
 	var seeds []string
 	for i := range min(maxSeeds, f.cfg.Aggregators) {
 		seeds = append(seeds, netip.AddrPortFrom(f.cfg.host(1, i), gossipPort).String())
@@ -122,6 +140,11 @@ func (f *Fleet) seeds() []string {
 // Start starts everything: the aggregators, then the nodes, with history.
 // After an error, Stop ends what was started.
 func (f *Fleet) Start(ctx context.Context) error {
+	if f.virtual != nil {
+		if err := f.virtual.Start(ctx); err != nil {
+			return err
+		}
+	}
 	for _, a := range f.aggregators {
 		if err := a.start(ctx, f); err != nil {
 			return err
@@ -156,6 +179,9 @@ func (f *Fleet) Stop() error {
 	}
 	for _, wait := range f.kubelets {
 		errs = append(errs, wait())
+	}
+	if f.virtual != nil {
+		errs = append(errs, f.virtual.Stop())
 	}
 	return errors.Join(append(errs, f.remove())...)
 }

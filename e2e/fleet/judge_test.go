@@ -140,10 +140,13 @@ func expected(truth standin.Truth) (node series, pods map[string]series) {
 // allMetrics asks for every column.
 var allMetrics = "metrics=" + strings.Join(model.MetricNames(), ",")
 
+// A truthFunc tells what a node measured.
+type truthFunc func(from, to int64) standin.Truth
+
 // truthOf is expected of the slots from..to. Whether a cpu of 0 is believed
 // depends on the measurement before, so it looks at a few slots more.
-func truthOf(n *node, from, to, lead int64) (node series, pods map[string]series) {
-	node, pods = expected(n.kubelet.Truth(from-lead, to))
+func truthOf(truth truthFunc, from, to, lead int64) (node series, pods map[string]series) {
+	node, pods = expected(truth(from-lead, to))
 	pods[""] = node
 	for name, s := range pods {
 		for slot := range s {
@@ -164,16 +167,21 @@ func truthOf(n *node, from, to, lead int64) (node series, pods map[string]series
 // lead seconds before from must have been sampled as well.
 func judgeNode(t *testing.T, url string, n *node, from, to, lead int64) int {
 	t.Helper()
-	wantNode, wantPods := truthOf(n, from, to, lead)
+	return judge(t, url, n.name, n.kubelet.Truth, from, to, lead)
+}
+
+func judge(t *testing.T, url, node string, truth truthFunc, from, to, lead int64) int {
+	t.Helper()
+	wantNode, wantPods := truthOf(truth, from, to, lead)
 	query := fmt.Sprintf("?%s&start=%d&end=%d", allMetrics, from, to)
 
-	status, a := ask(t, url+"/api/v1/node/"+n.name+query)
+	status, a := ask(t, url+"/api/v1/node/"+node+query)
 	if status != 200 || len(a.Nodes) != 1 {
-		t.Fatalf("%s: status %d, %d nodes", n.name, status, len(a.Nodes))
+		t.Fatalf("%s: status %d, %d nodes", node, status, len(a.Nodes))
 	}
-	compared := compareSeries(t, n.name, a.Nodes[0].Metrics, wantNode)
+	compared := compareSeries(t, node, a.Nodes[0].Metrics, wantNode)
 
-	_, a = ask(t, url+"/api/v1/pod"+query+"&node="+n.name)
+	_, a = ask(t, url+"/api/v1/pod"+query+"&node="+node)
 	got := map[string]bool{}
 	for _, p := range a.Pods {
 		pod := p.Namespace + "/" + p.Name + "/"
@@ -188,7 +196,7 @@ func judgeNode(t *testing.T, url string, n *node, from, to, lead int64) int {
 	}
 	for name := range wantPods {
 		if !got[name] {
-			t.Errorf("%s: nothing about %s", n.name, name)
+			t.Errorf("%s: nothing about %s", node, name)
 		}
 	}
 

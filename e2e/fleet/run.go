@@ -28,12 +28,22 @@ func run(ctx context.Context, cfg Config, out io.Writer, log *slog.Logger) (err 
 		ctx, cancel = context.WithTimeout(ctx, cfg.For)
 		defer cancel()
 	}
+	if cfg.VirtualNodes > 0 {
+		collectLikeAgents()
+		if err := cfg.raiseFiles(); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
 	f, err := NewFleet(cfg, version, log)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "rollcall-fleet %s: %d nodes with %d pods each, %d aggregators, in %s\n", version, cfg.Nodes, cfg.Pods, cfg.Aggregators, f.dir)
+	kind := "nodes"
+	if cfg.VirtualNodes > 0 {
+		kind, cfg.Nodes = "virtual nodes", cfg.VirtualNodes
+	}
+	fmt.Fprintf(out, "rollcall-fleet %s: %d %s with %d pods each, %d aggregators, in %s\n", version, cfg.Nodes, kind, cfg.Pods, cfg.Aggregators, f.dir)
 
 	var servers sync.WaitGroup
 	defer func() {
@@ -51,6 +61,9 @@ func run(ctx context.Context, cfg Config, out io.Writer, log *slog.Logger) (err 
 	stopProgress := f.progress(ctx, out)
 	err = f.Start(ctx)
 	stopProgress()
+	if err == nil && f.virtual != nil {
+		fmt.Fprintf(out, "agents serve after %v\n", time.Since(began).Round(100*time.Millisecond))
+	}
 	if err == nil {
 		err = f.awaitComplete(ctx)
 	}
@@ -64,7 +77,14 @@ func run(ctx context.Context, cfg Config, out io.Writer, log *slog.Logger) (err 
 		_ = obs.Serve(ctx, log, obs.Server{Name: "admin", Listener: admin, Handler: f.admin(ctx)})
 	})
 	fmt.Fprintf(out, "up after %v, %d slots of history replayed\n\n", time.Since(began).Round(100*time.Millisecond), f.replayed.Load())
-	f.explain(out)
+	if f.virtual != nil {
+		err = f.explainVirtual(out)
+	} else {
+		f.explain(out)
+	}
+	if err != nil {
+		return err
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -72,6 +92,9 @@ func run(ctx context.Context, cfg Config, out io.Writer, log *slog.Logger) (err 
 // progress tells how the replay goes on, every few seconds.
 func (f *Fleet) progress(ctx context.Context, out io.Writer) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
+	if f.cfg.Backfill == 0 || f.virtual != nil {
+		return cancel
+	}
 	total := int64(f.cfg.Backfill/f.cfg.Resolution) * int64(f.cfg.Nodes)
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -91,7 +114,11 @@ func (f *Fleet) progress(ctx context.Context, out io.Writer) (stop func()) {
 
 // awaitComplete waits until every aggregator's answer covers all nodes.
 func (f *Fleet) awaitComplete(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	within := readyWithin
+	if f.virtual != nil {
+		within = virtualReadyWithin
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for _, a := range f.aggregators {
 		for {
@@ -101,7 +128,7 @@ func (f *Fleet) awaitComplete(ctx context.Context) error {
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("%s has no complete answer after %v: %w", a.name, readyWithin, last)
+				return fmt.Errorf("%s has no complete answer after %v: %w", a.name, within, last)
 			case <-time.After(100 * time.Millisecond):
 			}
 		}

@@ -6,9 +6,10 @@ package main
 import (
 	"os"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 )
 
 func main() {
-	os.Exit(job.Main(os.Args[1:], map[string]job.Func{"agent": job.Agent, "feed": job.Feed, "roster": job.Roster}))
+	os.Exit(child.Main(os.Args[1:], map[string]child.Job{"agent": job.Agent, "feed": job.Feed, "roster": job.Roster}))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
@@ -81,16 +82,16 @@ func New(r *Recording, m Motion, seed uint64, slot int64) (*Node, error) {
 		containers++
 	}
 	for i := range n.pods {
-		slices.SortFunc(n.pods[i].entities, func(a, b entity) int {
-			if a.sample.Name < b.sample.Name {
-				return -1
-			}
-			return 1
-		})
+		sortEntities(n.pods[i].entities)
 	}
 	n.lived = 1 + Pods + Containers
 	n.group()
 	return n, nil
+}
+
+// sortEntities orders a pod, whose name as an entity is empty, and its containers.
+func sortEntities(entities []entity) {
+	slices.SortFunc(entities, func(a, b entity) int { return strings.Compare(a.sample.Name, b.sample.Name) })
 }
 
 // newRef names a pod of the recorded one's workload.

@@ -56,16 +56,22 @@ func LoadRecording() (*Recording, error) {
 		return nil, err
 	}
 	defer f.Close()
-	unpacked, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", path, err)
-	}
-	defer unpacked.Close()
-	r, err := read(unpacked)
+	r, err := Unpack(f)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return r, nil
+}
+
+// Unpack reads a recording: an answer a line, packed with zstd. It takes about
+// a second.
+func Unpack(packed io.Reader) (*Recording, error) {
+	unpacked, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, fmt.Errorf("unpack the recording: %w", err)
+	}
+	defer unpacked.Close()
+	return read(unpacked)
 }
 
 // find looks for a file of the module, from the working directory upwards.

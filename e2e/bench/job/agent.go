@@ -2,7 +2,6 @@ package job
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
 	"github.com/rollcall-metrics/rollcall/agent/ring"
 	"github.com/rollcall-metrics/rollcall/agent/sampler"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/layout"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
@@ -40,6 +40,7 @@ type AgentRequest struct {
 	Slots         int64  // that are a day
 	Days          int64  // of history; 0: none
 	Tune          string // for the job "feed"
+	Members       int    // for the job "roster": how many to wait for, itself included
 	Profile, Name string
 }
 
@@ -93,12 +94,12 @@ func (q *AgentRequest) Flags() []string {
 
 // Agent is the job "agent". There is a result for each day, and one more
 // when it runs.
-func Agent(ctx context.Context, request []byte, result func(any) error) error {
+func Agent(ctx context.Context, p *child.Parent) error {
 	var q AgentRequest
-	if err := json.Unmarshal(request, &q); err != nil {
+	if err := p.Next(&q); err != nil {
 		return err
 	}
-	app.TuneRuntime(ErrorsOnly())
+	app.TuneRuntime(child.ErrorsOnly())
 	if q.Profile != "" {
 		runtime.MemProfileRate = 8 << 10 // bytes; the default of 512 KiB sees little of 5 MiB
 	}
@@ -109,14 +110,14 @@ func Agent(ctx context.Context, request []byte, result func(any) error) error {
 		return err
 	}
 	cfg.Roster.Timing = q.timing()
-	a, err := app.New(ctx, cfg, "bench", ErrorsOnly())
+	a, err := app.New(ctx, cfg, "bench", child.ErrorsOnly())
 	if err != nil {
 		return err
 	}
-	if err := q.replay(ctx, a.Sampler(), result); err != nil {
+	if err := q.replay(ctx, a.Sampler(), p.Result); err != nil {
 		return errors.Join(err, a.Close())
 	}
-	if err := result(AgentDay{}); err != nil {
+	if err := p.Result(AgentDay{}); err != nil {
 		return errors.Join(err, a.Close())
 	}
 	// The heap is of interest while the agent runs, not after its end.
@@ -172,12 +173,12 @@ func (q *AgentRequest) replay(ctx context.Context, s *sampler.Sampler, result fu
 
 // Feed is the job "feed": an agent's sampler and a ring with other options,
 // without servers and gossip.
-func Feed(ctx context.Context, request []byte, result func(any) error) error {
+func Feed(ctx context.Context, p *child.Parent) error {
 	var q AgentRequest
-	if err := json.Unmarshal(request, &q); err != nil {
+	if err := p.Next(&q); err != nil {
 		return err
 	}
-	app.TuneRuntime(ErrorsOnly())
+	app.TuneRuntime(child.ErrorsOnly())
 	change, err := layout.Tuning(q.Tune)
 	if err != nil {
 		return err
@@ -187,31 +188,43 @@ func Feed(ctx context.Context, request []byte, result func(any) error) error {
 		return err
 	}
 	defer c.Close()
-	reg, log := prometheus.NewRegistry(), ErrorsOnly()
+	reg, log := prometheus.NewRegistry(), child.ErrorsOnly()
 	r := ring.Open(ring.Config{Dir: q.Dir, Resolution: q.Resolution, Retention: q.retention(), Tune: change}, log, reg)
 	s := sampler.New(sampler.Config{Node: NodeName, Resolution: q.Resolution}, c, r, log, reg)
-	if err := q.replay(ctx, s, result); err != nil {
+	if err := q.replay(ctx, s, p.Result); err != nil {
 		return errors.Join(err, r.Close())
 	}
-	if err := result(AgentDay{}); err != nil {
+	if err := p.Result(AgentDay{}); err != nil {
 		return errors.Join(err, r.Close())
 	}
 	<-ctx.Done()
 	return r.Close()
 }
 
-// Roster is the job "roster": nothing but a member of gossip.
-func Roster(ctx context.Context, request []byte, result func(any) error) error {
+// Roster is the job "roster": nothing but a member of gossip. The result comes
+// once it knows as many as it is to wait for.
+func Roster(ctx context.Context, p *child.Parent) error {
 	var q AgentRequest
-	if err := json.Unmarshal(request, &q); err != nil {
+	if err := p.Next(&q); err != nil {
 		return err
 	}
-	app.TuneRuntime(ErrorsOnly())
-	r, err := roster.Start(ctx, q.roster(), ErrorsOnly(), prometheus.NewRegistry())
+	app.TuneRuntime(child.ErrorsOnly())
+	r, err := roster.Start(ctx, q.roster(), child.ErrorsOnly(), prometheus.NewRegistry())
 	if err != nil {
 		return err
 	}
-	if err := result(AgentDay{}); err != nil {
+	for {
+		changed := r.Changed()
+		if len(r.Snapshot().Members()) >= q.Members {
+			break
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return r.Kill()
+		}
+	}
+	if err := p.Result(AgentDay{}); err != nil {
 		return errors.Join(err, r.Kill())
 	}
 	<-ctx.Done()

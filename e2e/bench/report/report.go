@@ -1,4 +1,6 @@
-package main
+// Package report is what a benchmark prints: one table of figures beside their
+// targets, the same as JSON, and what each figure needs to be read rightly.
+package report
 
 import (
 	"encoding/json"
@@ -11,19 +13,20 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
 )
 
 // A Report is all that was measured, as it is written.
 type Report struct {
+	// Title is printed above the table.
+	Title  string    `json:"-"`
 	Date   time.Time `json:"date"`
 	Commit string    `json:"commit"`
 	Go     string    `json:"go"`
 	CPU    string    `json:"cpu"`
 	Cores  int       `json:"cores"`
-	Disk   string    `json:"disk"`  // kind of file system
-	Slots  int64     `json:"slots"` // of history, which stand for 24 h
+	Disk   string    `json:"disk,omitempty"`  // kind of file system
+	Slots  int64     `json:"slots,omitempty"` // of history, which stand for 24 h
+	Nodes  int       `json:"nodes,omitempty"` // of the fleet
 	Rows   []*Row    `json:"rows"`
 	// Tables compare; they have no targets.
 	Tables []*Table `json:"tables,omitempty"`
@@ -38,13 +41,31 @@ type Row struct {
 	Measured bool    `json:"measured"`
 	Figure   float64 `json:"figure"`
 	Unit     string  `json:"unit"`
-	// Target is what Figure is to be at most; 0 is none.
-	Target float64 `json:"target,omitempty"`
-	OK     bool    `json:"ok"`
+	// Target is what Figure is to be at most, or at least; 0 is none.
+	Target  float64 `json:"target,omitempty"`
+	AtLeast bool    `json:"atLeast,omitempty"`
+	OK      bool    `json:"ok"`
 	// Prototype is what the prototype had.
 	Prototype string `json:"prototype,omitempty"`
 	Note      string `json:"note,omitempty"`
 	failed    bool
+}
+
+// set sets the figure, and whether it is as it should be.
+func (r *Row) set(figure float64) {
+	r.Measured, r.Figure = true, figure
+	r.OK = r.Target == 0 || figure == r.Target || (figure > r.Target) == r.AtLeast
+}
+
+// target is the target in words.
+func (r *Row) target() string {
+	switch {
+	case r.Target == 0:
+		return ""
+	case r.AtLeast:
+		return "≥ " + Number(r.Target) + " " + r.Unit
+	}
+	return "≤ " + Number(r.Target) + " " + r.Unit
 }
 
 func (r *Row) verdict() string {
@@ -75,22 +96,19 @@ type TableLine struct {
 	Figures []float64 `json:"figures"`
 }
 
-// notMeasured is a figure that a line of a table does not have.
-const notMeasured = -1
+// NotMeasured is a figure that a line of a table does not have.
+const NotMeasured = -1
 
-func newReport(cfg *Config) (*Report, error) {
-	disk, err := meter.FileSystem(cfg.Dir)
-	if err != nil {
-		return nil, err
-	}
+// New is a report about what is here now, with nothing measured yet.
+func New(title string, rows []*Row) *Report {
 	return &Report{
-		Date: time.Now().UTC().Truncate(time.Second), Commit: commit(), Go: runtime.Version(),
-		CPU: cpuModel(), Cores: runtime.NumCPU(), Disk: disk, Slots: cfg.Slots, Notes: []string{},
-	}, nil
+		Title: title, Date: time.Now().UTC().Truncate(time.Second), Commit: commit(), Go: runtime.Version(),
+		CPU: cpuModel(), Cores: runtime.NumCPU(), Rows: rows, Notes: []string{},
+	}
 }
 
-// write writes the JSON.
-func (r *Report) write(path string) error {
+// Write writes the JSON.
+func (r *Report) Write(path string) error {
 	content, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
@@ -101,10 +119,13 @@ func (r *Report) write(path string) error {
 	return os.WriteFile(path, append(content, '\n'), 0o644)
 }
 
-// print prints the tables.
-func (r *Report) print(out io.Writer) error {
-	fmt.Fprintf(out, "rollcall-agent on a full node, %s, commit %s, %s, %d × %s, %s\n\n",
-		r.Date.Format("2006-01-02 15:04 MST"), r.Commit, r.Go, r.Cores, r.CPU, r.Disk)
+// Print prints the tables.
+func (r *Report) Print(out io.Writer) error {
+	fmt.Fprintf(out, "%s, %s, commit %s, %s, %d × %s", r.Title, r.Date.Format("2006-01-02 15:04 MST"), r.Commit, r.Go, r.Cores, r.CPU)
+	if r.Disk != "" {
+		fmt.Fprintf(out, ", %s", r.Disk)
+	}
+	fmt.Fprint(out, "\n\n")
 	var notes []string
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "what\tfigure\ttarget\t\tprototype")
@@ -114,25 +135,22 @@ func (r *Report) print(out io.Writer) error {
 			notes = append(notes, row.Note)
 			mark = fmt.Sprintf(" [%d]", len(notes))
 		}
-		figure, target := "–", ""
+		figure := "–"
 		if row.Measured {
-			figure = number(row.Figure) + " " + row.Unit
+			figure = Number(row.Figure) + " " + row.Unit
 		}
-		if row.Target != 0 {
-			target = "≤ " + number(row.Target) + " " + row.Unit
-		}
-		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n", row.What, mark, figure, target, row.verdict(), row.Prototype)
+		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n", row.What, mark, figure, row.target(), row.verdict(), row.Prototype)
 	}
 	for _, t := range r.Tables {
 		fmt.Fprintf(w, "\n%s\t%s\n", t.Name, strings.Join(t.Columns, "\t"))
 		for _, l := range t.Lines {
 			fmt.Fprint(w, l.What)
 			for _, x := range l.Figures {
-				if x == notMeasured {
+				if x == NotMeasured {
 					fmt.Fprint(w, "\t–")
 					continue
 				}
-				fmt.Fprint(w, "\t"+number(x))
+				fmt.Fprint(w, "\t"+Number(x))
 			}
 			fmt.Fprintln(w)
 		}
@@ -153,8 +171,8 @@ func (r *Report) print(out io.Writer) error {
 	return nil
 }
 
-// number writes three digits that matter, more before the point.
-func number(x float64) string {
+// Number writes three digits that matter, more before the point.
+func Number(x float64) string {
 	switch {
 	case x >= 100 || x == float64(int64(x)):
 		return fmt.Sprintf("%.0f", x)

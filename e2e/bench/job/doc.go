@@ -1,0 +1,2 @@
+// Package job is what agents do that are measured, in processes of their own.
+package job

@@ -1,14 +1,14 @@
 package snapshot
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
-	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 // relistAfter is how old a node's list of pods may get, in seconds, although
@@ -18,11 +18,12 @@ const relistAfter = 3600
 
 // An answer is a node's newest scrape. It never changes once it is made.
 type answer struct {
-	slot int64         // of the scrape, in Unix seconds; 0: the node has none
-	own  [][]byte      // the chunk of the node itself, nil if there is none
-	pods []chunk.Chunk // by namespace, name and UID
-	size int           // bytes of all chunks
-	keep time.Duration // how long the node's samples are kept
+	slot  int64         // of the scrape, in Unix seconds; 0: the node has none
+	own   [][]byte      // the chunk of the node itself, nil if there is none
+	pods  [][]byte      // their chunks, by namespace, name and UID
+	twice bool          // a pod may be there under two UIDs
+	size  int           // bytes of all chunks
+	keep  time.Duration // how long the node's samples are kept
 	// asked and listed are the slots of the last flights in which the node gave
 	// a whole answer, and named all of its pods; 0: never.
 	asked, listed int64
@@ -47,10 +48,10 @@ func (q *question) since() int64 {
 // understand reads what a node said, and what changes in the index by it. If it
 // is only a part, nothing is concluded from what is not there.
 func (q *question) understand(said *agents.Latest, whole bool) (*answer, []change, error) {
-	a := &answer{keep: said.Retention, pods: make([]chunk.Chunk, 0, len(said.Chunks))}
-	var known []chunk.Chunk
+	a := &answer{keep: said.Retention, pods: said.Chunks}
+	var before [][]byte
 	if q.before != nil {
-		known, a.asked, a.listed = q.before.pods, q.before.asked, q.before.listed
+		before, a.asked, a.listed = q.before.pods, q.before.asked, q.before.listed
 	}
 	if whole {
 		a.asked = q.to
@@ -58,61 +59,66 @@ func (q *question) understand(said *agents.Latest, whole bool) (*answer, []chang
 			a.listed = q.to
 		}
 	}
-	sorted, old := true, known
+	var last chunk.Names
+	sorted := true
 	for i, b := range said.Chunks {
-		var like model.PodRef
-		if len(old) > 0 {
-			like = old[0].Pod
-		}
-		c, err := chunk.ParseLike(b, like)
+		n, err := chunk.NamesOf(b)
 		if err != nil {
 			return nil, nil, err
 		}
 		a.size += len(b)
-		if i == 0 {
-			if a.slot, err = slotOf(c, q.to); err != nil {
-				return nil, nil, err
-			}
-		}
-		if c.Pod == (model.PodRef{}) {
-			a.own = [][]byte{b}
-			continue
-		}
-		for len(old) > 0 && old[0].Pod.Compare(c.Pod) <= 0 {
-			old = old[1:]
-		}
-		if n := len(a.pods); n > 0 && a.pods[n-1].Pod.Compare(c.Pod) >= 0 {
-			sorted = false
-		}
-		a.pods = append(a.pods, c)
+		sorted = sorted && (i == 0 || last.Compare(&n) < 0)
+		a.twice = a.twice || (i > 0 && bytes.Equal(last.Name, n.Name) && bytes.Equal(last.Namespace, n.Namespace))
+		last = n
 	}
 	if !sorted {
-		a.pods = tidy(a.pods)
+		a.pods, a.twice = tidy(a.pods), true
 	}
-	return a, q.changes(a, known, said.Pods, whole), nil
+	if len(a.pods) > 0 {
+		var err error
+		if a.slot, err = slotOf(a.pods[0], q.to); err != nil {
+			return nil, nil, err
+		}
+		if n := namesOf(a.pods[0]); len(n.Namespace) == 0 && len(n.Name) == 0 { // comes first
+			a.own, a.pods = a.pods[:1:1], a.pods[1:]
+		}
+	}
+	return a, q.changes(a, before, said.Pods, whole), nil
 }
 
-// slotOf is the slot of the chunk's first row.
-func slotOf(c chunk.Chunk, to int64) (int64, error) {
-	var d chunk.Decoder
-	d.Reset(c)
-	if !d.Next() {
-		return 0, fmt.Errorf("chunk without rows: %w", d.Err())
+// slotOf is the slot of the chunk's row.
+func slotOf(b []byte, to int64) (int64, error) {
+	c, err := chunk.Parse(b)
+	if err != nil {
+		return 0, err
 	}
-	slot := d.Row().Slot
-	if slot > to {
+	slot, ok := c.First()
+	switch {
+	case !ok:
+		return 0, errors.New("chunk without rows")
+	case slot > to:
 		return 0, fmt.Errorf("asked for slots up to %d, it answers with slot %d", to, slot)
 	}
 	return slot, nil
 }
 
+// namesOf are the names of a chunk that has been looked at before.
+func namesOf(b []byte) chunk.Names {
+	n, _ := chunk.NamesOf(b)
+	return n
+}
+
 // tidy sorts chunks that came in disorder, and keeps the last of several of
 // one pod.
-func tidy(pods []chunk.Chunk) []chunk.Chunk {
-	slices.SortStableFunc(pods, func(a, b chunk.Chunk) int { return a.Pod.Compare(b.Pod) })
+func tidy(pods [][]byte) [][]byte {
+	compare := func(a, b []byte) int {
+		x, y := namesOf(a), namesOf(b)
+		return x.Compare(&y)
+	}
+	slices.SortStableFunc(pods, compare)
 	kept := pods[:0]
 	for i := range pods {
-		if i+1 == len(pods) || pods[i+1].Pod != pods[i].Pod {
+		if i+1 == len(pods) || compare(pods[i+1], pods[i]) != 0 {
 			kept = append(kept, pods[i])
 		}
 	}
@@ -121,24 +127,38 @@ func tidy(pods []chunk.Chunk) []chunk.Chunk {
 
 // changes are what an answer changes in the index: pods that were not in the
 // answer before, pods that no longer are, and pods that are only named.
-func (q *question) changes(a *answer, before []chunk.Chunk, named []agents.PodName, whole bool) []change {
+func (q *question) changes(a *answer, before [][]byte, named []agents.PodName, whole bool) []change {
 	var all []change
 	add := func(namespace, pod string, gone int64) {
 		all = append(all, change{namespace: namespace, place: place{pod, q.node, gone}})
 	}
 	now := a.pods
 	for len(before) > 0 || len(now) > 0 {
-		switch d := compareNames(before, now); {
-		case d < 0:
-			if whole {
-				add(before[0].Pod.Namespace, before[0].Pod.Name, q.to)
-			}
-			before = skip(before)
-		case d > 0:
-			add(now[0].Pod.Namespace, now[0].Pod.Name, 0)
-			now = skip(now)
+		var was, is chunk.Names
+		d := 0
+		switch {
+		case len(before) == 0:
+			d, is = 1, namesOf(now[0])
+		case len(now) == 0:
+			d, was = -1, namesOf(before[0])
 		default:
-			before, now = skip(before), skip(now)
+			was, is = namesOf(before[0]), namesOf(now[0])
+			d = was.Compare(&is)
+		}
+		// Of a pod that has another UID now, both come, the older one first.
+		if d <= 0 {
+			before = before[1:]
+		}
+		if d >= 0 {
+			now = now[1:]
+		}
+		switch {
+		case d > 0:
+			add(string(is.Namespace), string(is.Name), 0)
+		case d < 0 && whole:
+			if namespace, pod := string(was.Namespace), string(was.Name); !a.has(namespace, pod) {
+				add(namespace, pod, q.to)
+			}
 		}
 	}
 	for _, n := range named {
@@ -149,37 +169,28 @@ func (q *question) changes(a *answer, before []chunk.Chunk, named []agents.PodNa
 	return all
 }
 
-// compareNames compares the first pods of two lists by name; an empty list
-// comes last.
-func compareNames(x, y []chunk.Chunk) int {
-	switch {
-	case len(x) == 0:
-		return 1
-	case len(y) == 0:
-		return -1
-	}
-	return compareName(x[0].Pod, y[0].Pod.Namespace, y[0].Pod.Name)
-}
-
-func compareName(ref model.PodRef, namespace, pod string) int {
-	if d := strings.Compare(ref.Namespace, namespace); d != 0 {
+// compareName compares the pod of a chunk, without its UID.
+func compareName(b []byte, namespace, pod string) int {
+	n := namesOf(b)
+	if d := compareString(n.Namespace, namespace); d != 0 {
 		return d
 	}
-	return strings.Compare(ref.Name, pod)
+	return compareString(n.Name, pod)
 }
 
-// skip skips the first pod, all UIDs of it.
-func skip(pods []chunk.Chunk) []chunk.Chunk {
-	first := pods[0].Pod
-	for len(pods) > 0 && pods[0].Pod.Namespace == first.Namespace && pods[0].Pod.Name == first.Name {
-		pods = pods[1:]
+func compareString(b []byte, s string) int {
+	switch {
+	case string(b) < s:
+		return -1
+	case string(b) > s:
+		return 1
 	}
-	return pods
+	return 0
 }
 
 // find returns the index of the pod's first chunk.
 func (a *answer) find(namespace, pod string) (int, bool) {
-	return slices.BinarySearchFunc(a.pods, 0, func(c chunk.Chunk, _ int) int { return compareName(c.Pod, namespace, pod) })
+	return slices.BinarySearchFunc(a.pods, 0, func(b []byte, _ int) int { return compareName(b, namespace, pod) })
 }
 
 func (a *answer) has(namespace, pod string) bool {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
@@ -179,19 +180,34 @@ func (v *View) Parts(namespace, pod, node string) iter.Seq[apiv1.Part] {
 				}
 				pods := x.answer.pods
 				at := next[p.node]
-				if at >= len(pods) || compareName(pods[at].Pod, ns.name, p.pod) != 0 {
+				c, ok := partAt(pods, at, ns.name, p.pod)
+				if !ok {
 					at, _ = x.answer.find(ns.name, p.pod)
+					c, ok = partAt(pods, at, ns.name, p.pod)
 				}
-				for at < len(pods) && compareName(pods[at].Pod, ns.name, p.pod) == 0 {
-					if !yield(apiv1.Part{Node: x.name, Chunk: pods[at]}) {
+				for ok {
+					if !yield(apiv1.Part{Node: x.name, Chunk: c}) {
 						return
 					}
 					at++
+					if !x.answer.twice {
+						break
+					}
+					c, ok = partAt(pods, at, ns.name, p.pod)
 				}
 				next[p.node] = at
 			}
 		}
 	}
+}
+
+// partAt is the chunk at an index, if it is one of that pod.
+func partAt(pods [][]byte, at int, namespace, pod string) (chunk.Chunk, bool) {
+	if at >= len(pods) {
+		return chunk.Chunk{}, false
+	}
+	c, err := chunk.ParseOf(pods[at], namespace, pod)
+	return c, err == nil
 }
 
 // Candidates are the nodes that may have samples of a pod or, if pod is empty,

@@ -1,6 +1,7 @@
 package chunk
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -54,41 +55,99 @@ func Parse(b []byte) (Chunk, error) { return ParseLike(b, model.PodRef{}) }
 // parses the chunks of the same pods again and again need not have their names
 // again and again.
 func ParseLike(b []byte, like model.PodRef) (Chunk, error) {
-	c := Chunk{Header: Header{Pod: like}}
+	c, n, err := parse(b)
+	if err != nil {
+		return c, err
+	}
+	c.Pod = like
+	if c.Pod.Namespace != string(n.Namespace) {
+		c.Pod.Namespace = string(n.Namespace)
+	}
+	if c.Pod.Name != string(n.Name) {
+		c.Pod.Name = string(n.Name)
+	}
+	if c.Pod.UID != string(n.UID) {
+		c.Pod.UID = string(n.UID)
+	}
+	return c, nil
+}
+
+var errOther = corrupt("chunk of another pod")
+
+// ParseOf is Parse for a chunk of that pod, whatever its UID, which is left out:
+// it allocates nothing. A chunk of another pod is an error.
+func ParseOf(b []byte, namespace, pod string) (Chunk, error) {
+	c, n, err := parse(b)
+	if err == nil && (string(n.Namespace) != namespace || string(n.Name) != pod) {
+		err = errOther
+	}
+	c.Pod = model.PodRef{Namespace: namespace, Name: pod}
+	return c, err
+}
+
+// Names are the names in a chunk's header, as they stand there.
+type Names struct{ Namespace, Name, UID []byte }
+
+// NamesOf reads the names in a chunk's header, and allocates nothing. Errors are
+// as with [Parse].
+func NamesOf(b []byte) (Names, error) {
+	_, n, err := parse(b)
+	return n, err
+}
+
+// Compare orders as [model.PodRef.Compare] does.
+func (n *Names) Compare(o *Names) int {
+	if d := bytes.Compare(n.Namespace, o.Namespace); d != 0 {
+		return d
+	}
+	if d := bytes.Compare(n.Name, o.Name); d != 0 {
+		return d
+	}
+	return bytes.Compare(n.UID, o.UID)
+}
+
+// First is the slot of the first row, in Unix seconds; ok is false if there is
+// none.
+func (c *Chunk) First() (slot int64, ok bool) {
+	head, n := binary.Uvarint(c.body)
+	step := head >> 1
+	if n <= 0 || step == 0 || step > uint64(c.slots()) {
+		return 0, false
+	}
+	return c.slot(int64(step) - 1), true
+}
+
+// parse reads a chunk's header but for the names, which it finds.
+func parse(b []byte) (c Chunk, n Names, err error) {
 	if len(b) == 0 {
-		return c, corrupt("empty")
+		return c, n, corrupt("empty")
 	}
 	if b[0] != version {
-		return c, corrupt("format version %d, this program reads %d", b[0], version)
+		return c, n, corrupt("format version %d, this program reads %d", b[0], version)
 	}
-	seconds, n := binary.Uvarint(b[1:])
-	if n <= 0 || seconds > model.BlockSeconds {
-		return c, corrupt("resolution")
+	seconds, m := binary.Uvarint(b[1:])
+	if m <= 0 || seconds > model.BlockSeconds {
+		return c, n, corrupt("resolution")
 	}
-	b = b[1+n:]
+	b = b[1+m:]
 	c.Resolution = time.Duration(seconds) * time.Second
 	if err := model.ValidateResolution(c.Resolution); err != nil {
-		return c, corrupt("%v", err)
+		return c, n, corrupt("%v", err)
 	}
-	block, n := binary.Varint(b)
+	block, m := binary.Varint(b)
 	// Blocks of the years 1 to 9999 or so: products with BlockSeconds must not overflow.
-	if n <= 0 || block > 1<<40 || block < -(1<<40) {
-		return c, corrupt("block start")
+	if m <= 0 || block > 1<<40 || block < -(1<<40) {
+		return c, n, corrupt("block start")
 	}
-	b = b[n:]
+	b = b[m:]
 	c.Block = block * model.BlockSeconds
-	for _, s := range []*string{&c.Pod.Namespace, &c.Pod.Name, &c.Pod.UID} {
-		name, rest := readName(b)
-		if rest == nil {
-			return c, corrupt("name of the pod")
+	for _, name := range []*[]byte{&n.Namespace, &n.Name, &n.UID} {
+		if *name, b = readName(b); b == nil {
+			return c, n, corrupt("name of the pod")
 		}
-		if *s != string(name) {
-			*s = string(name)
-		}
-		b = rest
 	}
 	c.body = b
-	return c, nil
+	return c, n, nil
 }
 
 // readName reads a name of at most [model.MaxName] bytes; the bytes left are nil on failure.

@@ -21,13 +21,21 @@ import (
 // and its answer back by the other is more CPU than all else.
 type Direct struct {
 	lines   lines
-	readers sync.Pool // of *bufio.Reader
+	buffers sync.Pool // of *buffers
+}
+
+// buffers are those of a connection as long as it is in use.
+type buffers struct {
+	request []byte
+	in      *bufio.Reader
 }
 
 // NewDirect makes a transport without connections.
 func NewDirect(cfg TransportConfig) *Direct {
 	d := &Direct{lines: lines{cfg: cfg, all: map[Target]*line{}}}
-	d.readers.New = func() any { return bufio.NewReaderSize(nil, readBuffer) }
+	d.buffers.New = func() any {
+		return &buffers{make([]byte, 0, writeBuffer), bufio.NewReaderSize(nil, readBuffer)}
+	}
 	return d
 }
 
@@ -36,17 +44,13 @@ func (d *Direct) Close() { d.lines.close() }
 
 // Get implements [Transport].
 func (d *Direct) Get(ctx context.Context, to Target, path, rawQuery string) (*Response, error) {
-	request, err := requestOf(to, path, rawQuery)
-	if err != nil {
-		return nil, err
-	}
 	for again := false; ; again = true {
 		l, err := d.lines.take(ctx, to)
 		if err != nil {
 			return nil, fmt.Errorf("connect: %w", cmp.Or(ctx.Err(), err))
 		}
 		e := &exchange{direct: d, link: l, ctx: ctx}
-		resp, err := e.begin(request)
+		resp, err := e.begin(to, path, rawQuery)
 		if err == nil {
 			return resp, nil
 		}
@@ -57,9 +61,8 @@ func (d *Direct) Get(ctx context.Context, to Target, path, rawQuery string) (*Re
 	}
 }
 
-// requestOf is the request as it is sent.
-func requestOf(to Target, path, rawQuery string) ([]byte, error) {
-	b := make([]byte, 0, 256)
+// appendRequest appends the request as it is sent.
+func appendRequest(b []byte, to Target, path, rawQuery string) ([]byte, error) {
 	b = append(append(b, "GET "...), path...)
 	if rawQuery != "" {
 		b = append(append(b, '?'), rawQuery...)
@@ -83,7 +86,7 @@ type exchange struct {
 	ctx    context.Context
 	stop   func() bool // the watch over ctx
 	head   io.LimitedReader
-	in     *bufio.Reader
+	*buffers
 	came   bool // any byte of the answer
 	last   bool // the agent closes the connection after it
 	// The body is chunked, or has left bytes still to come.
@@ -95,14 +98,14 @@ type exchange struct {
 
 // begin sends the request and reads the answer's head. After an error the
 // exchange is over.
-func (e *exchange) begin(request []byte) (*Response, error) {
+func (e *exchange) begin(to Target, path, rawQuery string) (*Response, error) {
 	c := e.link.Conn
 	// Whatever is being done on the connection ends with ctx.
 	e.stop = context.AfterFunc(e.ctx, func() { _ = c.SetDeadline(past) })
 	e.head = io.LimitedReader{R: c, N: maxHeader}
-	e.in = e.direct.readers.Get().(*bufio.Reader)
+	e.buffers = e.direct.buffers.Get().(*buffers)
 	e.in.Reset(&e.head)
-	h, err := e.answer(request)
+	h, err := e.answer(to, path, rawQuery)
 	if err != nil {
 		if e.came && e.head.N <= 0 {
 			err = errHeader
@@ -120,8 +123,12 @@ func (e *exchange) begin(request []byte) (*Response, error) {
 	return &Response{Status: h.status, ContentType: h.contentType, Length: h.length, Body: e}, nil
 }
 
-func (e *exchange) answer(request []byte) (head, error) {
-	if _, err := e.link.Write(request); err != nil {
+func (e *exchange) answer(to Target, path, rawQuery string) (head, error) {
+	var err error
+	if e.request, err = appendRequest(e.request[:0], to, path, rawQuery); err != nil {
+		return head{}, err
+	}
+	if _, err := e.link.Write(e.request); err != nil {
 		return head{}, err
 	}
 	if _, err := e.in.Peek(1); err != nil {
@@ -193,7 +200,7 @@ func (e *exchange) Close() error {
 func (e *exchange) end(whole bool) {
 	clean := whole && !e.last && e.in.Buffered() == 0
 	e.in.Reset(nil)
-	e.direct.readers.Put(e.in)
+	e.direct.buffers.Put(e.buffers)
 	// If the watch has begun, the connection has a deadline in the past.
 	e.direct.lines.give(e.link, e.stop() && clean)
 }

@@ -29,7 +29,7 @@ func run(ctx context.Context, cfg Config, out io.Writer, log *slog.Logger) (err 
 		defer cancel()
 	}
 	if cfg.VirtualNodes > 0 {
-		collectLikeAgents()
+		collectRarely()
 		if err := cfg.raiseFiles(); err != nil {
 			return err
 		}

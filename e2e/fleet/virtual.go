@@ -84,11 +84,12 @@ func (c *Config) raiseFiles() error {
 	return nil
 }
 
-// collectLikeAgents sets the garbage collector as agents do (TuneRuntime of
-// agent/app), unless GOGC is set: virtual ones should cost what those cost.
-func collectLikeAgents() {
+// collectRarely lets garbage grow to three times of what is in use, unless GOGC
+// is set: an agent looks through the few MB of its own, here 5000 would pay for
+// looking through what all of them have.
+func collectRarely() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(200)
 	}
 }
 

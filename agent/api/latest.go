@@ -13,7 +13,7 @@ import (
 // latest answers with the newest scrape, and with the names of pods that are
 // not in it.
 func (p *peer) latest(ctx context.Context, out *wire.Writer, q wire.Latest) (known bool, _ error) {
-	slot, groups, failed := newest(ctx, p.ring, q.To, p.cfg.Resolution)
+	slot, groups, failed := newest(ctx, p.ring, q.To-model.StaleSlots*int64(p.cfg.Resolution/time.Second), q.To)
 	var b chunk.Builder
 	var coded []byte
 	for i := range groups {
@@ -30,7 +30,9 @@ func (p *peer) latest(ctx context.Context, out *wire.Writer, q wire.Latest) (kno
 		return known, failed
 	}
 	// Beyond To, too: what has come since then is asked for with the same Since.
-	pods, failed := p.ring.Pods(ctx, model.Query{Pods: true, From: q.Since, To: 1 << 62})
+	// A block of hours ago that cannot be read is no reason to doubt the scrape.
+	pods, err := p.ring.Pods(ctx, model.Query{Pods: true, From: q.Since, To: 1 << 62})
+	out.Unlisted(err)
 	for i, ref := range pods {
 		if i > 0 && ref.Namespace == pods[i-1].Namespace && ref.Name == pods[i-1].Name {
 			continue // another UID
@@ -39,7 +41,7 @@ func (p *peer) latest(ctx context.Context, out *wire.Writer, q wire.Latest) (kno
 			return known, errBroken
 		}
 	}
-	return known, failed
+	return known, nil
 }
 
 // build makes a chunk of one group. It returns false for a group that the ring
@@ -66,29 +68,21 @@ func named(groups []model.Group, namespace, pod string) []model.Group {
 	return groups[from:to]
 }
 
-// scraped is the newest scrape, by PodRef. Without one the slot is 0.
-func scraped(ring Ring) (slot int64, groups []model.Group) {
-	slot, scrape, ok := ring.Latest()
-	if !ok {
-		return 0, nil
-	}
-	groups = scrape.Groups
-	if !slices.IsSortedFunc(groups, compareGroups) { // a ring's that was opened again
-		groups = slices.Clone(groups)
-		slices.SortFunc(groups, compareGroups)
-	}
-	return slot, groups
-}
-
-// newest finds the newest scrape that is not after a slot. Mostly that is the
-// newest of all; if not, it is taken from the chunks of the last few slots.
-func newest(ctx context.Context, ring Ring, to int64, resolution time.Duration) (slot int64, groups []model.Group, failed error) {
-	if slot, groups = scraped(ring); slot <= to {
+// newest finds the newest scrape that is not after to, by PodRef. If it is
+// neither the last of all nor the one before, it is taken from the chunks from
+// from on. Without one the slot is 0.
+func newest(ctx context.Context, ring Ring, from, to int64) (slot int64, groups []model.Group, failed error) {
+	if slot, scrape, ok := ring.Scrape(to); ok {
+		groups = scrape.Groups
+		if !slices.IsSortedFunc(groups, compareGroups) { // a ring's that was opened again
+			groups = slices.Clone(groups)
+			slices.SortFunc(groups, compareGroups)
+		}
 		return slot, groups, nil
 	}
-	f := finder{from: to - model.StaleSlots*int64(resolution/time.Second), to: to}
+	f := finder{from: from, to: to}
 	for _, pods := range []bool{false, true} {
-		for b, err := range ring.Chunks(ctx, model.Query{Pods: pods, From: f.from, To: to}) {
+		for b, err := range ring.Chunks(ctx, model.Query{Pods: pods, From: from, To: to}) {
 			if err == nil {
 				err = f.read(b)
 			}

@@ -70,6 +70,8 @@ type said struct {
 	pods   []string
 	known  bool
 	err    string
+
+	unlisted string
 }
 
 func askLatest(t *testing.T, r Ring, to int, since int64) (s said) {
@@ -109,7 +111,7 @@ func askLatest(t *testing.T, r Ring, to int, since int64) (s said) {
 		}
 		s.chunks = append(s.chunks, fmt.Sprintf("%s@%d", name, slot))
 	}
-	s.known, s.err = in.End.GetKnown(), in.End.GetError()
+	s.known, s.err, s.unlisted = in.End.GetKnown(), in.End.GetError(), in.End.GetUnlisted()
 	return s
 }
 
@@ -143,7 +145,7 @@ func TestLatest(t *testing.T) {
 		},
 		"too many slots before": {
 			slots: []map[int][]string{slot(57, "a/1"), slot(63, "b/1")}, to: 61,
-			want: said{pods: []string{"shop/a", "shop/b"}},
+			want: said{chunks: []string{"@57", "a/1@57"}, pods: []string{"shop/b"}, known: true},
 		},
 		"before all": {
 			slots: []map[int][]string{slot(10, "a/1")}, to: 9,
@@ -199,8 +201,8 @@ type newestRing struct {
 	listed error // of Pods
 }
 
-func (r *newestRing) Latest() (int64, model.Scrape, bool) {
-	if r.scrape == nil {
+func (r *newestRing) Scrape(to int64) (int64, model.Scrape, bool) {
+	if r.scrape == nil || r.slot > to {
 		return 0, model.Scrape{}, false
 	}
 	return r.slot, *r.scrape, true
@@ -232,12 +234,12 @@ func TestLatestOfRingThatFails(t *testing.T) {
 		to   int
 		want said
 	}{
-		"listing":         {newestRing{slot: block1, scrape: scrape(), listed: bad}, 0, said{[]string{"@0"}, []string{"shop/b"}, true, "bad disk"}},
-		"slot before":     {newestRing{slot: block1 + 15, scrape: scrape(), fakeRing: fakeRing{chunks: []string{good}, err: bad}}, 0, said{[]string{"a/1@0"}, nil, true, "bad disk"}},
-		"damaged chunk":   {newestRing{slot: block1 + 15, scrape: scrape(), fakeRing: fakeRing{chunks: []string{"", good}}}, 0, said{[]string{"a/1@0"}, nil, true, "corrupt chunk: empty"}},
-		"the same twice":  {newestRing{slot: block1 + 15, scrape: scrape(), fakeRing: fakeRing{chunks: []string{good, good}}}, 0, said{[]string{"a/1@0"}, []string{"shop/b"}, true, ""}},
-		"two blocks":      {newestRing{slot: block1 + 15, scrape: scrape(), fakeRing: fakeRing{chunks: []string{other, good}}}, 0, said{[]string{"a/1@0", "z/1@0"}, []string{"shop/b"}, true, ""}},
-		"refused by ring": {newestRing{slot: block1, scrape: scrape("a/1", "c/"+strings.Repeat("x", model.MaxName+1))}, 0, said{[]string{"@0", "a/1@0"}, []string{"shop/b"}, true, ""}},
+		"listing":         {newestRing{slot: block1, scrape: scrape(), listed: bad}, 0, said{[]string{"@0"}, []string{"shop/b"}, true, "", "bad disk"}},
+		"slot before":     {newestRing{slot: block1 + 15, scrape: scrape(), fakeRing: fakeRing{chunks: []string{good}, err: bad}}, 0, said{[]string{"a/1@0"}, nil, true, "bad disk", ""}},
+		"damaged chunk":   {newestRing{slot: block1 + 15, scrape: scrape(), fakeRing: fakeRing{chunks: []string{"", good}}}, 0, said{[]string{"a/1@0"}, nil, true, "corrupt chunk: empty", ""}},
+		"the same twice":  {newestRing{slot: block1 + 15, scrape: scrape(), fakeRing: fakeRing{chunks: []string{good, good}}}, 0, said{[]string{"a/1@0"}, []string{"shop/b"}, true, "", ""}},
+		"two blocks":      {newestRing{slot: block1 + 15, scrape: scrape(), fakeRing: fakeRing{chunks: []string{other, good}}}, 0, said{[]string{"a/1@0", "z/1@0"}, []string{"shop/b"}, true, "", ""}},
+		"refused by ring": {newestRing{slot: block1, scrape: scrape("a/1", "c/"+strings.Repeat("x", model.MaxName+1))}, 0, said{[]string{"@0", "a/1@0"}, []string{"shop/b"}, true, "", ""}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -261,7 +263,7 @@ func TestLocalLatest(t *testing.T) {
 		points int
 		stale  string
 	}{
-		"node, of this slot":       {path: node, slots: 0, status: 200, points: 1},
+		"node, of this slot only":  {path: node, slots: 0, status: 200, points: 0},
 		"node":                     {path: node, slots: 1, status: 200, points: 1},
 		"node, stale":              {path: node, slots: 2, status: 200, points: 1, stale: `"outcome":"stale","elapsedMs":0,"ageSeconds":15,"error":"it has no newer sample"`},
 		"node, very stale":         {path: node, slots: 4, status: 200, points: 1, stale: `"ageSeconds":45,"error":"it has no newer sample"`},

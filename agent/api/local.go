@@ -29,7 +29,7 @@ func (l local) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) 
 		return apiv1.Answer{}, apiv1.Errorf(apiv1.NotFound, "this is node %q; ask an aggregator about %q", l.node, q.Node)
 	}
 	if q.Latest {
-		return l.latest(q)
+		return l.latest(ctx, q)
 	}
 	began := time.Now()
 	r := &reading{ctx: ctx, ring: l.ring, query: q.Query, left: q.Timeout}
@@ -51,9 +51,12 @@ func (l local) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) 
 }
 
 // latest answers with the newest scrape, for as long as it is shown.
-func (l local) latest(q apiv1.Question) (apiv1.Answer, error) {
-	slot, groups := scraped(l.ring)
+func (l local) latest(ctx context.Context, q apiv1.Question) (apiv1.Answer, error) {
+	slot, groups, failed := newest(ctx, l.ring, q.From, q.To)
 	cov := coverage.Coverage{Expected: 1, Asked: 1, Answered: 1}
+	if failed != nil {
+		cov.Lose(coverage.Missing{Node: l.node, Outcome: coverage.Truncated, Err: failed.Error()})
+	}
 	if slot != 0 && slot < q.To {
 		m := coverage.Missing{Node: l.node, Outcome: coverage.Stale, Age: time.Duration(q.To-slot) * time.Second, Err: "it has no newer sample"}
 		if slot < q.From {

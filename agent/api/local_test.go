@@ -46,7 +46,7 @@ func (s shelf) Pods(_ context.Context, q model.Query) ([]model.PodRef, error) {
 	return s.History.Pods(q), s.Err
 }
 
-func (s shelf) Latest() (int64, model.Scrape, bool) { return 0, model.Scrape{}, false }
+func (s shelf) Scrape(int64) (int64, model.Scrape, bool) { return 0, model.Scrape{}, false }
 func (s shelf) Knows(namespace, pod string) (bool, error) {
 	return s.History.Knows(namespace, pod), nil
 }
@@ -133,8 +133,8 @@ func (d *day) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, error
 
 func (d *day) Pods(context.Context, model.Query) ([]model.PodRef, error) { return d.pods, d.listed }
 
-func (d *day) Latest() (int64, model.Scrape, bool) { return 0, model.Scrape{}, false }
-func (d *day) Knows(string, string) (bool, error)  { return true, nil }
+func (d *day) Scrape(int64) (int64, model.Scrape, bool) { return 0, model.Scrape{}, false }
+func (d *day) Knows(string, string) (bool, error)       { return true, nil }
 
 // path asks for all of the day.
 var path = fmt.Sprintf("/api/v1/pod?start=%d&end=%d", dayBegin, dayBegin+24*3600-1)

@@ -31,9 +31,10 @@ type Ring interface {
 	// for the same query, by namespace, name and UID. With an error the list
 	// is of what could be read; the error of a ctx that has ended is one, too.
 	Pods(ctx context.Context, q model.Query) ([]model.PodRef, error)
-	// Latest returns the newest slot, in Unix seconds, and its samples, which
-	// must not be changed; ok is false if there are none.
-	Latest() (slot int64, scrape model.Scrape, ok bool)
+	// Scrape returns the newest slot that is not after to, in Unix seconds, and
+	// its samples, which must not be changed. If it is not at hand ok is false,
+	// and Chunks may know more.
+	Scrape(to int64) (slot int64, scrape model.Scrape, ok bool)
 	// Knows tells whether there is any sample of the pod or, if pod is empty, of
 	// the namespace, however old.
 	Knows(namespace, pod string) (bool, error)

@@ -52,7 +52,7 @@ func (f *fakeRing) Chunks(_ context.Context, q model.Query) iter.Seq2[[]byte, er
 }
 func (f *fakeRing) Knows(string, string) (bool, error)                        { return f.known, nil }
 func (f *fakeRing) Pods(context.Context, model.Query) ([]model.PodRef, error) { return nil, nil }
-func (f *fakeRing) Latest() (int64, model.Scrape, bool)                       { return 0, model.Scrape{}, false }
+func (f *fakeRing) Scrape(int64) (int64, model.Scrape, bool)                  { return 0, model.Scrape{}, false }
 
 func newPeer(r Ring) http.Handler {
 	return Peer(PeerConfig{Node: "node-1", Resolution: 15 * time.Second, Retention: time.Hour}, r, debugPages(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())

@@ -44,7 +44,7 @@ func read(node string, resp *Response, body *budgeted) (*wire.Reader, error) {
 	// A connection is kept if the body was read to its end.
 	_, _ = body.Read(make([]byte, 1))
 	if why := in.End.GetError(); why != "" {
-		return in, &Error{Node: node, Outcome: coverage.Truncated, Err: fmt.Errorf("it could not read its history: %s", quote(why))}
+		return in, &Error{Node: node, Outcome: coverage.Truncated, Part: true, Err: fmt.Errorf("it could not read its history: %s", quote(why))}
 	}
 	return in, nil
 }

@@ -87,8 +87,8 @@ type exchange struct {
 	stop   func() bool // the watch over ctx
 	head   io.LimitedReader
 	*buffers
-	came   bool // any byte of the answer
-	last   bool // the agent closes the connection after it
+	came bool // any byte of the answer
+	last bool // the agent closes the connection after it
 	// The body is chunked, or has left bytes still to come.
 	chunked io.Reader
 	left    int64

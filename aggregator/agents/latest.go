@@ -11,6 +11,10 @@ import (
 // are 20 KB, and the names of 10,000 further pods 600 KB.
 const maxLatest = 1 << 20
 
+// maxRetention bounds what an agent says of how long it keeps samples, in
+// seconds: a month.
+const maxRetention = 31 * 86400
+
 // A Latest is a node's newest scrape.
 type Latest struct {
 	// Resolution is the distance of its slots, Retention how long it keeps them.
@@ -20,6 +24,8 @@ type Latest struct {
 	Chunks [][]byte
 	// Pods are further pods that the node has samples of, by namespace and name.
 	Pods []PodName
+	// Unlisted says why there may be more of them; empty if these are all.
+	Unlisted string
 }
 
 // A PodName is a pod, under all UIDs that it had.
@@ -45,6 +51,7 @@ func (c *Client) Latest(ctx context.Context, node string, q wire.Latest, take fu
 		return Latest{}, err
 	}
 	answer.Resolution = time.Duration(in.Header.GetResolution()) * time.Second
-	answer.Retention = time.Duration(in.Header.GetRetention()) * time.Second
+	answer.Retention = time.Duration(min(in.Header.GetRetention(), maxRetention)) * time.Second
+	answer.Unlisted = in.End.GetUnlisted()
 	return answer, err
 }

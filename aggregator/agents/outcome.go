@@ -18,6 +18,9 @@ type Error struct {
 	Err     error
 	// Who was asked, if anyone was.
 	Who Incarnation
+	// Part tells that the agent itself says so, in an answer that is right
+	// otherwise: it could not read all that it was asked for.
+	Part bool
 }
 
 func (e *Error) Error() string { return e.Node + ": " + e.Err.Error() }
@@ -26,15 +29,15 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // failed makes an Error of what went wrong.
 func failed(ctx context.Context, to agent, err error) error {
-	outcome := Outcome(err)
+	outcome, part := Outcome(err), false
 	if known, ok := errors.AsType[*Error](err); ok {
-		err = known.Err
+		err, part = known.Err, known.Part
 	}
 	if end := ctx.Err(); end != nil && outcome != coverage.Unauthorized && !errors.Is(err, end) {
 		// Then that is why: an agent that sees us hang up may say anything.
-		outcome, err = Outcome(end), fmt.Errorf("%w: %w", end, err)
+		outcome, part, err = Outcome(end), false, fmt.Errorf("%w: %w", end, err)
 	}
-	return &Error{Node: to.Node, Outcome: outcome, Err: err, Who: to.incarnation()}
+	return &Error{Node: to.Node, Outcome: outcome, Err: err, Who: to.incarnation(), Part: part}
 }
 
 // Outcome is how a node's answer ended that ended with err; nil is OK. What it

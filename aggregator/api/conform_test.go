@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -29,7 +30,7 @@ func (a oneAgent) Ask(_ context.Context, node string, q model.Query, take func(i
 
 // Latest has no scrape: the history is long past. It has the names of all pods.
 func (a oneAgent) Latest(context.Context, string, wire.Latest, func(int) bool) (agents.Latest, error) {
-	var latest agents.Latest
+	latest := agents.Latest{Resolution: 15 * time.Second}
 	for _, b := range a.Chunks(model.Query{Pods: true, To: 1 << 40}) {
 		if c, err := chunk.Parse(b); err == nil {
 			latest.Pods = append(latest.Pods, agents.PodName{Namespace: c.Pod.Namespace, Name: c.Pod.Name})

@@ -61,7 +61,9 @@ func (f *Fleet) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error)
 	}
 	began := time.Now()
 	if q.Latest || (q.Namespace != "" && q.Node == "") {
-		limited, cancel := context.WithTimeout(ctx, q.Timeout)
+		// Half of the time: the nodes that have the pod may be well while others
+		// keep a flight waiting.
+		limited, cancel := context.WithTimeout(ctx, q.Timeout/2)
 		defer cancel()
 		view := f.Snapshot.Current(limited)
 		if q.Namespace != "" && q.Node == "" {
@@ -80,9 +82,15 @@ func (f *Fleet) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error)
 
 // latest answers from the snapshot about the nodes, which are all that can know.
 func latest(view *snapshot.View, q apiv1.Question, nodes []string) apiv1.Answer {
+	if q.Namespace == "" && q.Node == "" {
+		nodes = nil // all, which is less work than thousands by name
+	}
 	a := apiv1.Answer{Coverage: view.Coverage(nodes), Tag: view.Tag()}
 	if q.Pods {
 		a.Parts = view.Parts(q.Namespace, q.Pod, q.Node)
+		if q.Namespace != "" && view.Knows(q.Namespace, q.Pod) {
+			a.Nodes = []apiv1.NodeAnswer{{Known: true}} // a pod that has ended
+		}
 	} else {
 		a.Nodes = view.Nodes(q.Node)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -45,7 +44,7 @@ func (f *fakeAgents) Ask(_ context.Context, node string, _ model.Query, _ func(i
 }
 
 func (*fakeAgents) Latest(context.Context, string, wire.Latest, func(int) bool) (agents.Latest, error) {
-	return agents.Latest{}, nil
+	return agents.Latest{Resolution: 15 * time.Second}, nil
 }
 
 func (*fakeAgents) Probe(context.Context, string) error { return nil }
@@ -57,7 +56,7 @@ func newFleet(t *testing.T, expected nodes, joined bool, f *fanout.Fanout, a int
 	snapshot.Asker
 },
 ) *Fleet {
-	s := snapshot.New(15*time.Second, a, f, expected, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s := snapshot.New(15*time.Second, a, f, expected, prometheus.NewRegistry())
 	t.Cleanup(s.Close)
 	return &Fleet{Expected: expected, Joined: func() bool { return joined }, Fanout: f, Agents: a, Snapshot: s}
 }

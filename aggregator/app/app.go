@@ -77,7 +77,7 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	}
 	a.agents = agents.New(cfg.Agents, agents.RosterFunc(a.lookup), a.id, log, a.reg)
 	a.fanout = fanout.New(cfg.Fanout, a.agents, a.reg)
-	a.newest = snapshot.New(cfg.Resolution, a.agents, a.fanout, a.expected(), a.log, a.reg)
+	a.newest = snapshot.New(cfg.Resolution, a.agents, a.fanout, a.expected(), a.reg)
 	return a, nil
 }
 

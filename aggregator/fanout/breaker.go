@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -73,7 +74,10 @@ func (b *breaker) state(now time.Time) breakerState {
 
 // judge tells what an outcome says about a node's agent: that it answers, that
 // it does not, or nothing.
-func judge(o coverage.Outcome) (answers, fails bool) {
+func judge(o coverage.Outcome, err error) (answers, fails bool) {
+	if e, ok := errors.AsType[*agents.Error](err); ok && e.Part {
+		return true, false // it does what it can
+	}
 	switch o {
 	case coverage.OK, coverage.OverBudget:
 		return true, false

@@ -75,7 +75,7 @@ func TestJudge(t *testing.T) {
 		coverage.Canceled: "", coverage.Dead: "", coverage.NotInRoster: "", coverage.Stale: "",
 	} {
 		got := ""
-		switch answers, fails := judge(o); {
+		switch answers, fails := judge(o, nil); {
 		case answers && fails:
 			got = "both"
 		case answers:
@@ -86,5 +86,8 @@ func TestJudge(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %q, want %q", o, got, want)
 		}
+	}
+	if answers, fails := judge(coverage.Truncated, &agents.Error{Outcome: coverage.Truncated, Part: true}); !answers || fails {
+		t.Error("an agent that says that it could only read a part does not answer")
 	}
 }

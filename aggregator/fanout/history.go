@@ -129,7 +129,7 @@ func (h *history) record(r *record, node string, res *Result, now time.Time) {
 		r.failures++
 		r.err, r.errAt = short(res.Err), now
 	}
-	switch answers, fails := judge(res.Outcome); {
+	switch answers, fails := judge(res.Outcome, res.Err); {
 	case answers:
 		r.close()
 	case fails:
@@ -167,7 +167,7 @@ func (h *history) probed(node string, err error, took time.Duration) bool {
 		return false
 	}
 	res := Result{Outcome: agents.Outcome(err), Err: err, Elapsed: took}
-	switch answers, fails := judge(res.Outcome); {
+	switch answers, fails := judge(res.Outcome, res.Err); {
 	case fails:
 		h.record(r, node, &res, now)
 		return false

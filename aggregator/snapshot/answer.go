@@ -16,6 +16,19 @@ import (
 // has more than it said. Listing a day takes an agent milliseconds.
 const relistAfter = 3600
 
+// relistFailed is how long a node is not asked for its list again that could not
+// read all of it, in seconds.
+const relistFailed = 300
+
+const (
+	// maxPods is how many pods a node can have in one scrape; Kubernetes is
+	// tested with 110, and large nodes are run with 500.
+	maxPods = 4096
+	// maxPlaces is how many pods are remembered of one node, which is 1.5 MB: a
+	// pod every 5 s for a day. Of a node that had more it is not known which.
+	maxPlaces = 20_000
+)
+
 // An answer is a node's newest scrape. It never changes once it is made.
 type answer struct {
 	slot  int64         // of the scrape, in Unix seconds; 0: the node has none
@@ -27,6 +40,20 @@ type answer struct {
 	// asked and listed are the slots of the last flights in which the node gave
 	// a whole answer, and named all of its pods; 0: never.
 	asked, listed int64
+	// tried is the slot of the last flight in which it was to name them.
+	tried int64
+}
+
+// wantsList tells whether to ask the node for the names of all its pods in the
+// flight for a slot. Nodes do so in turn, not all in the same slot.
+func (a *answer) wantsList(slot int64, node int32) bool {
+	switch {
+	case a == nil, a.asked == 0:
+		return true
+	case a.listed == 0:
+		return slot-a.tried >= relistFailed
+	}
+	return slot-a.listed >= relistAfter+int64(node%relistFailed)
 }
 
 // A question is what one node is asked in a flight.
@@ -51,13 +78,22 @@ func (q *question) understand(said *agents.Latest, whole bool) (*answer, []chang
 	a := &answer{keep: said.Retention, pods: said.Chunks}
 	var before [][]byte
 	if q.before != nil {
-		before, a.asked, a.listed = q.before.pods, q.before.asked, q.before.listed
+		before, a.asked, a.listed, a.tried = q.before.pods, q.before.asked, q.before.listed, q.before.tried
+	}
+	if q.list {
+		a.tried = q.to
 	}
 	if whole {
 		a.asked = q.to
 		if q.list {
 			a.listed = q.to
 		}
+	}
+	if said.Unlisted != "" {
+		a.listed = 0
+	}
+	if len(said.Chunks) > maxPods || len(said.Pods) > maxPlaces {
+		return nil, nil, fmt.Errorf("%d pods and the names of %d more: that cannot be", len(said.Chunks), len(said.Pods))
 	}
 	var last chunk.Names
 	sorted := true
@@ -66,6 +102,14 @@ func (q *question) understand(said *agents.Latest, whole bool) (*answer, []chang
 		if err != nil {
 			return nil, nil, err
 		}
+		slot, err := slotOf(b, q.to)
+		if err != nil {
+			return nil, nil, err
+		}
+		if i > 0 && slot != a.slot {
+			return nil, nil, fmt.Errorf("a scrape of the slots %d and %d", a.slot, slot)
+		}
+		a.slot = slot
 		a.size += len(b)
 		sorted = sorted && (i == 0 || last.Compare(&n) < 0)
 		a.twice = a.twice || (i > 0 && bytes.Equal(last.Name, n.Name) && bytes.Equal(last.Namespace, n.Namespace))
@@ -75,10 +119,6 @@ func (q *question) understand(said *agents.Latest, whole bool) (*answer, []chang
 		a.pods, a.twice = tidy(a.pods), true
 	}
 	if len(a.pods) > 0 {
-		var err error
-		if a.slot, err = slotOf(a.pods[0], q.to); err != nil {
-			return nil, nil, err
-		}
 		if n := namesOf(a.pods[0]); len(n.Namespace) == 0 && len(n.Name) == 0 { // comes first
 			a.own, a.pods = a.pods[:1:1], a.pods[1:]
 		}
@@ -88,13 +128,9 @@ func (q *question) understand(said *agents.Latest, whole bool) (*answer, []chang
 
 // slotOf is the slot of the chunk's row.
 func slotOf(b []byte, to int64) (int64, error) {
-	c, err := chunk.Parse(b)
-	if err != nil {
-		return 0, err
-	}
-	slot, ok := c.First()
+	slot, ok := chunk.First(b)
 	switch {
-	case !ok:
+	case !ok || slot <= 0:
 		return 0, errors.New("chunk without rows")
 	case slot > to:
 		return 0, fmt.Errorf("asked for slots up to %d, it answers with slot %d", to, slot)

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"strconv"
 	"strings"
@@ -52,7 +51,7 @@ func (l *large) Do(ctx context.Context, nodes []string, _ time.Duration, ask fan
 
 func (l *large) Latest(_ context.Context, node string, q wire.Latest, _ func(int) bool) (agents.Latest, error) {
 	i, err := strconv.Atoi(strings.TrimPrefix(node, "node-"))
-	return agents.Latest{Chunks: l.rows[i], Retention: 24 * time.Hour}, err
+	return agents.Latest{Chunks: l.rows[i], Resolution: resolution, Retention: 24 * time.Hour}, err
 }
 
 // BenchmarkSnapshot is what 5000 nodes with 150,000 pods cost beside the network
@@ -66,7 +65,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	s := New(resolution, l, l, l, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s := New(resolution, l, l, l, prometheus.NewRegistry())
 	b.Cleanup(s.Close)
 	fly := func(slot int64) {
 		s.mu.Lock()

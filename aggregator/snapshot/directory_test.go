@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 // TestDirectory follows pods that start, end and move.
@@ -91,19 +89,81 @@ func TestRelist(t *testing.T) {
 	})
 }
 
+// of is a chunk of a pod in a slot so many seconds later.
+func of(pod string, later int64) func(int64) []byte {
+	return func(slot int64) []byte { return rowOf(pod, slot+later) }
+}
+
+// TestUnlisted: a node that cannot read all names has its values, and counts as
+// one that may have any pod.
+func TestUnlisted(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet("a", "b")
+		f.unlisted["b"] = "bad disk"
+		s := f.open(t)
+		lists := 0
+		for range relistFailed / 15 * 2 {
+			f.count()
+			v := s.Current(t.Context())
+			if _, asked := f.count(); slices.Contains(asked, "b 0") {
+				lists++
+			}
+			expect(t, "missing", missing(v), "")
+			expect(t, "pods", pods(v, "", "", ""), "shop/cart-a@a shop/cart-b@b")
+			expect(t, "who may have it", candidates(v, "shop", "cart-a"), "a b")
+			nextSlot()
+		}
+		if lists != 2 {
+			t.Errorf("asked %d times for all names in %v", lists, 2*relistFailed*time.Second)
+		}
+		f.change(func() { delete(f.unlisted, "b") })
+		for range relistFailed / 15 {
+			s.Current(t.Context())
+			nextSlot()
+		}
+		expect(t, "who may have it", candidates(s.Current(t.Context()), "shop", "cart-a"), "a")
+	})
+}
+
+// TestManyNames: of a node that has had more pods than can be, no more are
+// remembered; it may then have any.
+func TestManyNames(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet("a", "b")
+		s := f.open(t)
+		for round := range 3 {
+			var names []string
+			for i := range maxPlaces * 2 / 3 {
+				names = append(names, fmt.Sprintf("jobs/job-%d-%d", round, i))
+			}
+			f.change(func() { f.past["b"] = names })
+			v := s.Current(t.Context())
+			if places, _ := v.index.count(); places > maxPlaces+2 {
+				t.Errorf("%d places", places)
+			}
+			expect(t, "missing", missing(v), "")
+			nextSlot()
+		}
+		expect(t, "who may have it", candidates(s.Current(t.Context()), "jobs", "another"), "b")
+		f.change(func() { f.past["b"] = make([]string, maxPlaces+1) })
+		nextSlot()
+		expect(t, "missing", missing(s.Current(t.Context())), "b stale 15")
+	})
+}
+
 // TestLies: what a node says wrong costs its own values only.
 func TestLies(t *testing.T) {
-	now := time.Now().Unix()
 	cases := map[string]struct {
-		forged  []byte
+		forged  func(slot int64) []byte
 		missing string
 		pods    string
 	}{
-		"not a chunk":         {[]byte("teapot"), "b truncated 0", "shop/cart-a@a"},
-		"the same pod twice":  {rowOf("shop/cart-b", 15), "", "shop/cart-a@a shop/cart-b@b"},
-		"out of order":        {rowOf("a/first", 15), "", "a/first@b shop/cart-a@a shop/cart-b@b"},
-		"another UID":         {rowOf("shop/cart-b/uid-2", 15), "", "shop/cart-a@a shop/cart-b@b shop/cart-b@b"},
-		"a pod of the future": {rowOf("shop/x", model.SlotOf(time.Unix(now+86400*365*50, 0), resolution)), "", "shop/cart-a@a shop/cart-b@b shop/x@b"},
+		"not a chunk":         {func(int64) []byte { return []byte("teapot") }, "b truncated 0", "shop/cart-a@a"},
+		"the same pod twice":  {of("shop/cart-b", 0), "", "shop/cart-a@a shop/cart-b@b"},
+		"out of order":        {of("a/first", 0), "", "a/first@b shop/cart-a@a shop/cart-b@b"},
+		"another UID":         {of("shop/cart-b/uid-2", 0), "", "shop/cart-a@a shop/cart-b@b shop/cart-b@b"},
+		"a pod of the future": {of("shop/x", 7200), "b truncated 0", "shop/cart-a@a"},
+		"a pod of the past":   {of("shop/x", -7200), "b truncated 0", "shop/cart-a@a"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -36,15 +35,16 @@ type fleet struct {
 	fault    map[string]error    // by node
 	part     map[string]bool     // by node: the error comes with what there is
 	slow     map[string]time.Duration
-	forged   map[string][]byte // by node: a chunk instead
-	asked    []string          // "node since", since 0 or the last slot
+	forged   map[string]func(slot int64) []byte // by node: one more chunk
+	unlisted map[string]string                  // by node: why not all pods are named
+	asked    []string                           // "node since", since 0 or the last slot
 	rounds   int
 }
 
 func newFleet(nodes ...string) *fleet {
 	f := &fleet{
 		expected: nodes, pods: map[string][]string{}, past: map[string][]string{}, late: map[string]int{}, fault: map[string]error{},
-		part: map[string]bool{}, slow: map[string]time.Duration{}, forged: map[string][]byte{},
+		part: map[string]bool{}, slow: map[string]time.Duration{}, forged: map[string]func(int64) []byte{}, unlisted: map[string]string{},
 	}
 	for _, n := range nodes {
 		f.pods[n] = []string{"shop/cart-" + n}
@@ -95,12 +95,12 @@ func (f *fleet) Latest(ctx context.Context, node string, q wire.Latest, _ func(i
 		return agents.Latest{}, &agents.Error{Node: node, Outcome: coverage.Refused, Err: err}
 	}
 	slot := q.To - int64(f.late[node])*15
-	latest := agents.Latest{Retention: time.Hour}
+	latest := agents.Latest{Resolution: resolution, Retention: time.Hour, Unlisted: f.unlisted[node]}
 	for _, pod := range append([]string{"/"}, f.pods[node]...) {
 		latest.Chunks = append(latest.Chunks, rowOf(pod, slot))
 	}
-	if c, ok := f.forged[node]; ok {
-		latest.Chunks = append(latest.Chunks, c)
+	if forge, ok := f.forged[node]; ok {
+		latest.Chunks = append(latest.Chunks, forge(slot))
 	}
 	for _, pod := range f.past[node] {
 		ns, name, _ := strings.Cut(pod, "/")
@@ -129,7 +129,7 @@ func rowOf(pod string, slot int64) []byte {
 
 // open makes a snapshot of the fleet.
 func (f *fleet) open(t *testing.T) *Snapshot {
-	s := New(resolution, f, f, f, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s := New(resolution, f, f, f, prometheus.NewRegistry())
 	t.Cleanup(s.Close)
 	return s
 }

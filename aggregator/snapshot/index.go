@@ -27,6 +27,9 @@ type place struct {
 	gone int64
 }
 
+// forgotten as the gone of a change takes the place out of the index.
+const forgotten = -1
+
 // A change sets a place.
 type change struct {
 	namespace string
@@ -97,7 +100,9 @@ func (ns *namespace) with(changes []change) *namespace {
 		if n := len(next.places); n > 0 && comparePlace(next.places[n-1], c.place) == 0 {
 			next.places = next.places[:n-1]
 		}
-		next.places = append(next.places, c.place)
+		if c.gone != forgotten {
+			next.places = append(next.places, c.place)
+		}
 	}
 	next.places = append(next.places, old...)
 	return next
@@ -148,6 +153,19 @@ func (x *index) find(name, pod string) (found []*namespace) {
 		to++
 	}
 	return []*namespace{{name: ns.name, places: ns.places[from:to]}}
+}
+
+// gone counts the places of pods that are gone, by node.
+func (x *index) gone(nodes int) []int {
+	gone := make([]int, nodes)
+	for _, ns := range x.namespaces {
+		for i := range ns.places {
+			if ns.places[i].gone != 0 {
+				gone[ns.places[i].node]++
+			}
+		}
+	}
+	return gone
 }
 
 // count is how many places there are, and how many of them are of pods that

@@ -2,7 +2,7 @@ package snapshot
 
 import (
 	"context"
-	"log/slog"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,7 +49,6 @@ type Snapshot struct {
 	asker      Asker
 	fanout     Fanout
 	expected   Expected
-	log        *slog.Logger
 	metrics    *metrics
 	current    atomic.Pointer[View]
 
@@ -67,8 +66,8 @@ type Snapshot struct {
 
 // New makes a snapshot, which is empty until someone wants to know something.
 // Close must be called. The metrics are registered with reg, once per registry.
-func New(resolution time.Duration, asker Asker, f Fanout, e Expected, log *slog.Logger, reg prometheus.Registerer) *Snapshot {
-	s := &Snapshot{resolution: resolution, asker: asker, fanout: f, expected: e, log: log, index: new(index)}
+func New(resolution time.Duration, asker Asker, f Fanout, e Expected, reg prometheus.Registerer) *Snapshot {
+	s := &Snapshot{resolution: resolution, asker: asker, fanout: f, expected: e, index: new(index)}
 	s.nodes.numbers = map[string]int32{}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.current.Store(&View{resolution: resolution, index: s.index})
@@ -109,7 +108,9 @@ func (s *Snapshot) Current(ctx context.Context) *View {
 		case <-ctx.Done():
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.take(f)
+			if s.flight == f { // otherwise it is over, and all has been taken
+				s.take(f)
+			}
 			return s.current.Load()
 		}
 	}
@@ -154,7 +155,7 @@ func (s *Snapshot) start(slot int64, expected []string) {
 		f.nodes = append(f.nodes, name)
 		f.questions = append(f.questions, question{
 			node: n.number, before: n.answer, to: slot,
-			list: n.answer == nil || n.answer.listed == 0 || slot-n.answer.listed >= relistAfter,
+			list: n.answer.wantsList(slot, n.number),
 		})
 	}
 	s.flight = f
@@ -169,6 +170,10 @@ func (s *Snapshot) fly(f *flight) {
 		whole := err == nil
 		if !whole && len(latest.Chunks) == 0 {
 			return err
+		}
+		if latest.Resolution != s.resolution {
+			return &agents.Error{Node: f.nodes[i], Outcome: coverage.VersionSkew, Err: fmt.Errorf(
+				"it samples every %v, this aggregator expects every %v; --metric-resolution has to be the same", latest.Resolution, s.resolution)}
 		}
 		a, changed, unreadable := q.understand(&latest, whole)
 		if unreadable != nil {
@@ -206,7 +211,7 @@ func (s *Snapshot) take(f *flight) {
 		n := s.nodes.all[news[i].node]
 		if a := news[i].answer; a != nil {
 			n.answer = a
-			changes = append(changes, news[i].changes...)
+			changes = n.bound(changes, news[i].changes)
 		}
 		if r := news[i].result; r != nil {
 			n.tried, n.result, n.failed = f.slot, *r, now
@@ -233,4 +238,9 @@ func (s *Snapshot) sweep(f *flight) {
 		return p.gone != 0 && a != nil && f.slot-p.gone > int64(a.keep/time.Second)+model.BlockSeconds
 	})
 	s.nodes.free(dropped)
+	for number, past := range s.index.gone(len(s.nodes.all)) {
+		if n := s.nodes.all[number]; n != nil {
+			n.past = past
+		}
+	}
 }

@@ -19,6 +19,25 @@ type node struct {
 	failed time.Time
 
 	expected uint64 // the table's mark when it was last expected
+	past     int    // pods of the node in the index that are gone, or more
+}
+
+// bound adds the changes of a new answer to others, as long as the node has not
+// had too many pods; from then on it is one that cannot say which it had.
+func (n *node) bound(changes, more []change) []change {
+	for _, c := range more {
+		switch {
+		case c.gone == 0:
+		case n.past < maxPlaces:
+			n.past++
+		default:
+			a := *n.answer
+			a.listed, n.answer = 0, &a
+			c.gone = forgotten
+		}
+		changes = append(changes, c)
+	}
+	return changes
 }
 
 // wants tells whether to ask the node in a flight for that slot.

@@ -3,8 +3,8 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"iter"
-	"strconv"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
@@ -23,6 +23,7 @@ type View struct {
 	ok         int       // nodes that are complete
 	whole      bool      // all nodes were asked, none is still to answer
 	retry      time.Time // when a failed node may be asked again; zero: none failed
+	tag        string
 	stats      stats
 }
 
@@ -41,6 +42,7 @@ type seen struct {
 func (s *Snapshot) view(f *flight) *View {
 	v := &View{slot: f.slot, resolution: s.resolution, expected: f.expected, index: s.index, nodes: make([]*seen, len(s.nodes.all)), whole: true}
 	all := make([]seen, len(f.expected))
+	names := fnv.New64a() // of the complete nodes
 	for i, name := range f.expected {
 		n := s.nodes.of(name)
 		all[i] = v.see(n)
@@ -48,12 +50,14 @@ func (s *Snapshot) view(f *flight) *View {
 		v.whole = v.whole && n.tried == f.slot
 		if all[i].missing == nil {
 			v.ok++
+			_, _ = names.Write([]byte(name))
 		} else if retry := n.retry(f.slot); !retry.IsZero() && (v.retry.IsZero() || retry.Before(v.retry)) {
 			v.retry = retry
 		}
 		v.stats.add(&all[i])
 	}
 	v.stats.index(v.index)
+	v.tag = fmt.Sprintf("%d-%d-%x", v.slot, v.ok, names.Sum64())
 	return v
 }
 
@@ -67,6 +71,7 @@ func (v *View) see(n *node) seen {
 	if a != nil {
 		x.listed = a.listed != 0
 		x.current = a.asked == v.slot
+		x.asked = x.asked || x.current
 		if v.slot-a.slot <= v.staleSeconds() && a.slot != 0 {
 			x.answer = a
 		}
@@ -114,14 +119,9 @@ func (v *View) staleSeconds() int64 {
 // due tells whether failed nodes should be asked again.
 func (v *View) due(now time.Time) bool { return !v.retry.IsZero() && !now.Before(v.retry) }
 
-// Window is which slots a view has samples of, from and to included, in Unix
-// seconds: its own, and those of stale values.
-func (v *View) Window() (from, to int64) { return v.slot - v.staleSeconds(), v.slot }
-
-// Tag is the same for all views with the same samples, in every process.
-func (v *View) Tag() string {
-	return strconv.FormatInt(v.slot, 10) + "-" + strconv.Itoa(v.ok)
-}
+// Tag says which slot it is and which nodes are complete: of whole views with
+// the same tag, in whatever process, the samples are the same.
+func (v *View) Tag() string { return v.tag }
 
 // Coverage says how nodes are covered: those of the expected ones that are
 // named, or all of them if nodes is nil.
@@ -209,6 +209,10 @@ func partAt(pods [][]byte, at int, namespace, pod string) (chunk.Chunk, bool) {
 	c, err := chunk.ParseOf(pods[at], namespace, pod)
 	return c, err == nil
 }
+
+// Knows tells whether any node has samples of a pod or, if pod is empty, of a
+// namespace, as far as they have said what they have.
+func (v *View) Knows(namespace, pod string) bool { return len(v.index.find(namespace, pod)) > 0 }
 
 // Candidates are the nodes that may have samples of a pod or, if pod is empty,
 // of a namespace: those of which it is known, and those that cannot say now. Where a pod is in a newest scrape, those that cannot say do not

@@ -106,9 +106,13 @@ func (n *Names) Compare(o *Names) int {
 	return bytes.Compare(n.UID, o.UID)
 }
 
-// First is the slot of the first row, in Unix seconds; ok is false if there is
-// none.
-func (c *Chunk) First() (slot int64, ok bool) {
+// First is the slot of a chunk's first row, in Unix seconds; ok is false if
+// there is none. It allocates nothing.
+func First(b []byte) (slot int64, ok bool) {
+	c, _, err := parse(b)
+	if err != nil {
+		return 0, false
+	}
 	head, n := binary.Uvarint(c.body)
 	step := head >> 1
 	if n <= 0 || step == 0 || step > uint64(c.slots()) {

@@ -131,6 +131,8 @@ func end(b []byte) (*End, error) {
 			e.Known = number != 0
 		case 3:
 			e.Error = strings.ToValidUTF8(string(value), "\uFFFD")
+		case 4:
+			e.Unlisted = strings.ToValidUTF8(string(value), "\uFFFD")
 		}
 	})
 	return e, err

@@ -340,7 +340,10 @@ type End struct {
 	// however old. Only set when it sent no chunks.
 	Known bool `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
 	// Why the answer is not complete; empty if it is.
-	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// Of the newest scrape, which may be complete all the same: why there may be
+	// more pods with samples than were named; empty if all were.
+	Unlisted      string `protobuf:"bytes,4,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -396,6 +399,13 @@ func (x *End) GetError() string {
 	return ""
 }
 
+func (x *End) GetUnlisted() string {
+	if x != nil {
+		return x.Unlisted
+	}
+	return ""
+}
+
 var File_wire_proto protoreflect.FileDescriptor
 
 const file_wire_proto_rawDesc = "" +
@@ -420,11 +430,12 @@ const file_wire_proto_rawDesc = "" +
 	"\aweights\x18\x02 \x01(\fR\aweights\"7\n" +
 	"\x03Pod\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"I\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"e\n" +
 	"\x03End\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\bR\x05known\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05errorB/Z-github.com/rollcall-metrics/rollcall/pkg/wireb\x06proto3"
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1a\n" +
+	"\bunlisted\x18\x04 \x01(\tR\bunlistedB/Z-github.com/rollcall-metrics/rollcall/pkg/wireb\x06proto3"
 
 var (
 	file_wire_proto_rawDescOnce sync.Once

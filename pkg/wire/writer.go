@@ -33,6 +33,8 @@ type Writer struct {
 	chunks  uint64
 	flushed bool
 	failed  error
+
+	unlisted error
 }
 
 // NewWriter starts an answer with its header. If w is an http.ResponseWriter,
@@ -73,11 +75,17 @@ func (w *Writer) Pod(namespace, name string) error {
 	return w.message(fieldPod, &Pod{Namespace: namespace, Name: name})
 }
 
+// Unlisted says why there may be more pods than are named, if err is not nil.
+func (w *Writer) Unlisted(err error) { w.unlisted = err }
+
 // End ends the answer. why is what kept it from being complete, or nil.
 func (w *Writer) End(known bool, why error) error {
 	end := &End{Chunks: w.chunks, Known: known}
 	if why != nil {
 		end.Error = why.Error()
+	}
+	if w.unlisted != nil {
+		end.Unlisted = w.unlisted.Error()
 	}
 	if err := w.message(fieldEnd, end); err != nil {
 		return err

@@ -118,9 +118,9 @@ func (r *ring) Pods(_ context.Context, q model.Query) ([]model.PodRef, error) {
 	return r.cast.pods(r.node, model.BlockOf(from), to, &q), nil
 }
 
-// Latest implements [api.Ring].
-func (r *ring) Latest() (slot int64, scrape model.Scrape, ok bool) {
-	slot = r.newest()
+// Scrape implements [api.Ring].
+func (r *ring) Scrape(to int64) (slot int64, scrape model.Scrape, ok bool) {
+	slot = min(r.newest(), to)
 	block, index := model.BlockOf(slot), r.index(slot)
 	s := r.present(block)
 	scrape.Groups = make([]model.Group, 0, len(s.host)+len(s.actors))

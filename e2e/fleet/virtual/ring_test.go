@@ -171,11 +171,11 @@ func TestNewest(t *testing.T) {
 			r := newRing(c, 7*i%cfg.Nodes)
 			slot := model.SlotOf(time.Now(), cfg.Resolution) + 15
 			time.Sleep(time.Until(time.Unix(slot, 0).Add(r.phase - time.Millisecond)))
-			if got, _, _ := r.Latest(); got != slot-15 {
+			if got, _, _ := r.Scrape(1 << 62); got != slot-15 {
 				t.Fatalf("before its phase the newest slot is %d, want %d", got, slot-15)
 			}
 			time.Sleep(time.Millisecond)
-			got, scrape, ok := r.Latest()
+			got, scrape, ok := r.Scrape(1 << 62)
 			if got != slot || !ok || len(scrape.Groups) != 31 {
 				t.Fatalf("slot %d, %v, with %d groups; want %d with 31", got, ok, len(scrape.Groups), slot)
 			}

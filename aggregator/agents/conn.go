@@ -2,6 +2,8 @@ package agents
 
 import (
 	"crypto/tls"
+	"errors"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +38,7 @@ func (c *conn) OnClose(f func()) {
 func (c *conn) Write(b []byte) (int, error) {
 	c.used.Store(time.Now().UnixNano())
 	n, err := c.Conn.Write(b)
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		_ = c.SetReadDeadline(time.Now().Add(alertWait))
 		if _, alert := c.Read(make([]byte, 1)); identity.Unauthorized(alert) {
 			err = alert
@@ -109,4 +111,21 @@ func (d *Dialer) sweep(here func(Target) bool, since time.Time) {
 	for _, c := range useless {
 		_ = c.Close()
 	}
+}
+
+// unused are the targets to which nothing was sent since then.
+func (d *Dialer) unused(since time.Time) []Target {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	last := map[Target]int64{}
+	for c := range d.conns {
+		last[c.to] = max(last[c.to], c.used.Load())
+	}
+	var unused []Target
+	for to, at := range last {
+		if at < since.UnixNano() {
+			unused = append(unused, to)
+		}
+	}
+	return unused
 }

@@ -22,6 +22,12 @@ const (
 	// sweepEvery is how often useless connections are looked for: longer than
 	// any question, so that one which is not in the roster twice is idle.
 	sweepEvery = 2 * time.Minute
+	// openingAtMost is how long [Client.Connected] waits at a start, where many
+	// agents cannot be reached: 5000 that can take 25 s.
+	openingAtMost = time.Minute
+	// refreshAfter is how long a connection may be unused before it is used for a
+	// probe, so that neither side closes it: less than DefaultIdleTimeout.
+	refreshAfter = 45 * time.Minute
 	// spareIdle is how long a second connection to an agent is kept without use.
 	spareIdle = 5 * time.Minute
 )
@@ -55,6 +61,7 @@ func (c *Client) KeepConnected(ctx context.Context, watch Watch) {
 			changed = k.look(watch)
 		case <-sweep.C:
 			c.dialer.sweep(c.here, time.Now().Add(-spareIdle))
+			k.refresh(c.dialer.unused(time.Now().Add(-refreshAfter)))
 		case <-tick:
 			select {
 			case places <- struct{}{}:
@@ -80,18 +87,24 @@ func (c *Client) KeepConnected(ctx context.Context, watch Watch) {
 type opened struct {
 	known, left atomic.Int64
 	done        atomic.Bool
+	began       time.Time // KeepConnected's; zero: no agent was known yet
 }
 
+// note is called by KeepConnected alone.
 func (o *opened) note(known, left int) {
 	o.known.Store(int64(known))
 	o.left.Store(int64(left))
-	if known > 0 && left == 0 {
+	if known > 0 && o.began.IsZero() {
+		o.began = time.Now()
+	}
+	if known > 0 && (left == 0 || time.Since(o.began) > openingAtMost) {
 		o.done.Store(true)
 	}
 }
 
-// Connected tells why questions to all agents would still take long: not all
-// have been connected to since the start. Once it has returned nil it always does.
+// Connected tells why questions to all agents would still take long: since the
+// start, connections to all that are known are being opened. It does so for a
+// minute at most, and once that is over never again; nor before any is known.
 func (c *Client) Connected() error {
 	if known := c.opened.known.Load(); known > 0 && !c.opened.done.Load() {
 		return fmt.Errorf("connections to %d of %d agents are still to be opened", c.opened.left.Load(), known)
@@ -105,7 +118,14 @@ func (c *Client) here(to Target) bool { return c.Incarnation(to.Node).At == to.A
 // keeper knows which agents are new.
 type keeper struct {
 	known map[string]agent
-	queue []agent
+	queue []opening
+}
+
+// opening is an agent that a connection is to be opened to: also if there is
+// one, if again.
+type opening struct {
+	agent
+	again bool
 }
 
 // look puts agents in the queue that are new, or not the same as before.
@@ -114,13 +134,23 @@ func (k *keeper) look(watch Watch) <-chan struct{} {
 	known := make(map[string]agent, len(here))
 	for _, m := range here {
 		a := agentOf(m)
-		if k.known[m.Name] != a {
-			k.queue = append(k.queue, a)
+		if was := k.known[m.Name]; was != a {
+			// Connections to where it was before, in the same place, are dead.
+			k.queue = append(k.queue, opening{a, was.Target == a.Target})
 		}
 		known[m.Name] = a
 	}
 	k.known = known
 	return changed
+}
+
+// refresh puts agents in the queue whose connections were not used for long.
+func (k *keeper) refresh(unused []Target) {
+	for _, to := range unused {
+		if a := k.known[to.Node]; a.Target == to {
+			k.queue = append(k.queue, opening{a, true})
+		}
+	}
 }
 
 // next is the next agent to connect to. Those that have gone or moved again, or
@@ -129,8 +159,8 @@ func (k *keeper) next(c *Client) (agent, bool) {
 	for len(k.queue) > 0 {
 		a := k.queue[0]
 		k.queue = k.queue[1:]
-		if k.known[a.Node] == a && !c.dialer.connected(a.Target) {
-			return a, true
+		if k.known[a.Node] == a.agent && (a.again || !c.dialer.connected(a.Target)) {
+			return a.agent, true
 		}
 	}
 	return agent{}, false

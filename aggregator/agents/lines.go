@@ -160,12 +160,14 @@ func (s *lines) dropIdle(to Target) {
 	s.mu.Lock()
 	var idle []*link
 	if l := s.all[to]; l != nil {
-		idle = slices.Clone(l.idle)
+		idle, l.idle = l.idle, nil
+		for range idle {
+			s.less(to, l)
+		}
 	}
 	s.mu.Unlock()
 	for _, c := range idle {
 		_ = c.Close()
-		s.lost(c)
 	}
 }
 

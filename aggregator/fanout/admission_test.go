@@ -123,3 +123,25 @@ func TestAskedQuestionsLetOthersIn(t *testing.T) {
 		}
 	})
 }
+
+// While answers that are still being read hold half of what the process may
+// have, no more questions to many nodes are begun.
+func TestHeldBytesRefuse(t *testing.T) {
+	f, _ := newFanout(t, Config{ProcessBudget: 100}, new(nodes))
+	held := f.question(time.Minute)
+	_ = held.take(51)
+	_, err := f.Begin(t.Context(), fewNodes+1, time.Minute)
+	var e *apiv1.Error
+	if !errors.As(err, &e) || e.Code != apiv1.TooManyRequests || !strings.Contains(e.Message, "hold 51B of 100B") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := f.Begin(t.Context(), fewNodes, time.Minute); err != nil {
+		t.Errorf("a question to few nodes: %v", err)
+	}
+	held.End()
+	q, err := f.Begin(t.Context(), fewNodes+1, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.End()
+}

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/cli"
 )
 
 const (
@@ -96,12 +98,17 @@ func (f *Fanout) Close() { f.lane.close() }
 
 // Begin begins a question to that many nodes, which has to be ended. If too
 // many are being answered it waits for its turn, and if that takes half of
-// timeout the error is [apiv1.TooManyRequests]. Questions to few nodes never
-// wait.
+// timeout the error is [apiv1.TooManyRequests]; so it is at once if answers that
+// are still being read hold half of the process' budget. Questions to few nodes
+// are never refused.
 func (f *Fanout) Begin(ctx context.Context, nodes int, timeout time.Duration) (*Question, error) {
 	q := f.question(timeout)
 	if nodes <= fewNodes {
 		return q, nil
+	}
+	if held := f.held.Load(); held > f.processBudget/2 {
+		f.metrics.refused.Inc()
+		return nil, apiv1.Errorf(apiv1.TooManyRequests, "the answers to other questions, which are still being read, hold %vB of %vB: ask again later, or for one node or pod", cli.Bytes(held), cli.Bytes(f.processBudget))
 	}
 	weight := int64(min(nodes, f.places))
 	if err := f.admission.enter(ctx, weight, timeout/2); err != nil {

@@ -2,6 +2,7 @@ package apiv1
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
@@ -34,6 +35,12 @@ type entities struct {
 // faster.
 const fewNames = 8
 
+// maxNames is how many containers of one name each a pod can have, or a chunk.
+// Whoever sends more makes them up, and each is memory.
+const maxNames = 4096
+
+var errNames = fmt.Errorf("more than %d containers in a pod", maxNames)
+
 // begin makes room for the next node or pod.
 func (x *entities) begin() {
 	x.free = append(x.free, x.used...)
@@ -43,8 +50,8 @@ func (x *entities) begin() {
 	}
 }
 
-// entity returns the entity of that name, a new one if there is none. Mostly it
-// is the one after the last: rows of each slot come in the same order.
+// entity returns the entity of that name, a new one if there is none, or nil if
+// there are too many. Mostly it is the one after the last: rows of each slot come in the same order.
 func (x *entities) entity(name string) *entity {
 	if next := x.last + 1; next < len(x.used) && x.used[next].name == name {
 		x.last = next
@@ -59,6 +66,9 @@ func (x *entities) entity(name string) *entity {
 		}
 	} else if e := x.byName[name]; e != nil {
 		return e
+	}
+	if len(x.used) >= maxNames {
+		return nil
 	}
 	return x.make(name)
 }
@@ -97,6 +107,9 @@ var errNoSteps = errors.New("steps where slots were asked for")
 func (x *entities) add(row *chunk.Row, weights *model.Values) error {
 	// Also without points in the window a name is known.
 	e := x.entity(row.Name)
+	if e == nil {
+		return errNames
+	}
 	if row.Slot < x.params.from || row.Slot > x.params.to {
 		return nil
 	}

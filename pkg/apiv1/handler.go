@@ -139,6 +139,7 @@ func (h *handler) ask(c *gin.Context, q Question) (p params, answer Answer, ok b
 		resolution := int64(h.cfg.Resolution / time.Second)
 		q.To = model.SlotOf(now, h.cfg.Resolution) - resolution
 		q.From = q.To - model.StaleSlots*resolution
+		p.from, p.to = q.From, q.To
 	}
 	q.Metrics = model.MetricsOf(p.metrics...)
 	if p.step > 0 {

@@ -159,6 +159,7 @@ func TestBadParameters(t *testing.T) {
 		"end=1795230885000":       "not milliseconds",
 		"start=5&end=4":           `"start"`,
 		"start=1&end=2&window=5m": `"window"`,
+		"step=15s&window=400h":    `"step": the window has more than 50000 steps`,
 		"step=7s":                 `"step": 7s is not a multiple of the resolution, 15s`,
 		"step=x":                  `"step"`,
 		"step=1000000h":           `"step": 1000000h0m0s is longer than any history`,

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
@@ -215,9 +216,24 @@ func TestUnreadablePart(t *testing.T) {
 	}
 }
 
-// Of many samples only the newest is shown, whatever its time: what is too old
-// is for the source to leave out.
+// Of many samples only the newest is shown, if it is not of a slot that has not
+// ended, and not too old.
 func TestLatest(t *testing.T) {
+	for at, points := range map[int64]int{1795230104 + 15: 0, 1795230105 + 15: 2, 1795230105 + 15 + 45: 2, 1795230105 + 30 + 45: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Until(time.Unix(at, 0)))
+			w := get(complete(fleet(t)), "/api/v1/pod/shop?latest=true")
+			got := strings.Count(w.Body.String(), `"timestamp":1795230105`)
+			if all := strings.Count(w.Body.String(), `"timestamp"`); w.Code != 200 || got != points || all > 2 || (points == 2 && all != 2) {
+				t.Errorf("%d s after the newest slot began: %d %s", at-1795230105, w.Code, w.Body)
+			}
+		})
+	}
+	synctest.Test(t, latest)
+}
+
+func latest(t *testing.T) {
+	time.Sleep(time.Until(time.Unix(1795230125, 0)))
 	f := complete(fleet(t))
 	w := get(f, "/api/v1/pod/shop?latest=true&partial=deny&timeout=3s&node=node-1")
 	const want = `{"pods":[{"namespace":"shop","name":"cart","containers":[{"name":"cart","metrics":[{"timestamp":1795230105,"cpu":8,"memory":28672}]}]},` +
@@ -396,5 +412,23 @@ func TestManyContainers(t *testing.T) {
 				t.Errorf("pod %d: %+v", i, c)
 			}
 		}
+	}
+}
+
+// A node that makes up names is found out before they take all memory.
+func TestTooManyNames(t *testing.T) {
+	f := complete(&fake{})
+	n := NodeAnswer{Node: "node-1"}
+	for i := range maxNames/100 + 2 {
+		names := make([]string, 100)
+		for j := range names {
+			names[j] = fmt.Sprintf("c-%d-%d", i, j)
+		}
+		n.Chunks = append(n.Chunks, build(t, podRef("shop", "cart"), 0, 1, names...))
+	}
+	f.answer.Nodes = append(f.answer.Nodes, n)
+	w := get(f, "/api/v1/pod/shop/cart?"+span)
+	if !strings.Contains(w.Body.String(), errNames.Error()) || strings.Count(w.Body.String(), `"c-`) > maxNames {
+		t.Errorf("%d %.300s", w.Code, w.Body)
 	}
 }

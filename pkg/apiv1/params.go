@@ -18,6 +18,9 @@ const (
 	defaultWindow = 15 * time.Minute
 	// maxTimeout is the longest that a request may ask for.
 	maxTimeout = time.Minute
+	// maxSteps is how many steps an answer may have: a week of 15 s. Steps are
+	// put together one by one, in whatever order they come.
+	maxSteps = 50_000
 )
 
 // params are a request's parameters, understood.
@@ -91,7 +94,6 @@ func (p *params) noTime(v url.Values) error {
 			return Errorf(Invalid, "parameter %q: there is only one point with latest=true", name)
 		}
 	}
-	p.from, p.to = math.MinInt64, math.MaxInt64
 	return nil
 }
 
@@ -132,6 +134,9 @@ func (p *params) parseTime(v url.Values, now time.Time) error {
 	if p.step > 0 {
 		// A first step that is cut would change with the time of asking.
 		p.from -= ((p.from % p.step) + p.step) % p.step
+		if (p.to-p.from)/p.step > maxSteps {
+			return Errorf(Invalid, "parameter %q: the window has more than %d steps of %ds; take longer ones, or none", "step", maxSteps, p.step)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
@@ -68,6 +69,11 @@ type Snapshot struct {
 	entries []*entry // by name and role; shared with other snapshots, read only
 	// next is closed when a newer snapshot has taken the place of this one.
 	next chan struct{}
+
+	// byPeer is made for the first who looks: a question to all nodes looks up
+	// each, twice.
+	once   sync.Once
+	byPeer map[identity.Peer]*entry
 }
 
 // entry is what the roster knows of one member, departed ones included.
@@ -108,12 +114,17 @@ func (s *Snapshot) members(keep func(*entry) bool) []Member {
 // Lookup finds a member, and whether it is here. Of a departed one it returns
 // what was last known; of an Unknown one the zero Member.
 func (s *Snapshot) Lookup(role identity.Role, name string) (Member, State) {
-	peer := identity.Peer{Role: role, Name: name}
-	i, ok := slices.BinarySearchFunc(s.entries, peer, compareEntry)
-	if !ok {
+	s.once.Do(func() {
+		s.byPeer = make(map[identity.Peer]*entry, len(s.entries))
+		for _, e := range s.entries {
+			s.byPeer[e.Peer()] = e
+		}
+	})
+	e := s.byPeer[identity.Peer{Role: role, Name: name}]
+	if e == nil {
 		return Member{}, Unknown
 	}
-	return s.entries[i].Member, s.entries[i].state
+	return e.Member, e.state
 }
 
 // Departed are the dead, by name, until they are back or 24 h have passed.

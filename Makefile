@@ -16,6 +16,11 @@ TEST_TIMEOUT  ?= 10m
 BENCH         ?= .
 BENCH_TIMEOUT ?= 30m
 SOAK          ?= 1h
+# Virtual nodes under fire, and real members of gossip in real time (as many as
+# two cores bear); 300x1,1000x10 are 1000 more with all intervals stretched
+# tenfold, which takes two hours.
+SCALE_NODES   ?= 5000
+SCALE_GOSSIP  ?= 300x1
 
 # Compiled on first use, which takes minutes, and cached by Go.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -27,10 +32,10 @@ IMAGE_BUILDER ?= $(shell command -v buildah || command -v docker)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test check lint bench bench-agent bench-fleet soak images generate clean
+.PHONY: help build demo test test-scale check lint bench bench-agent bench-fleet soak images generate clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Always run: Go knows better than make what is up to date.
 build: ## build bin/rollcall-agent, bin/rollcall-aggregator and bin/rollcall-fleet
@@ -43,6 +48,10 @@ demo: build ## run a fleet of 3 nodes with 20 minutes of history, until Ctrl-C
 
 test: build check ## build, check format and run all tests with the race detector
 	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+
+test-scale: ## run the tests under fire with 5000 nodes, and gossip's with 300 members, some minutes
+	ROLLCALL_NODES=$(SCALE_NODES) $(GO) test -run UnderFire -count=1 -timeout 0 -v ./e2e/fleet
+	ROLLCALL_SCALE=$(SCALE_GOSSIP) $(GO) test -run TestScale -count=1 -timeout 0 -v ./e2e/gossip
 
 check: ## check what needs no test run: gofmt and go vet
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \

@@ -44,6 +44,7 @@ type coverageJSON struct {
 		Node, Outcome, Error string
 		ElapsedMs            int
 	}
+	NotListed map[string]int // missing nodes beyond those, by outcome
 }
 
 // outcome is the outcome of a missing node, "" if it is not missing.

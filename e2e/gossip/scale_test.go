@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,9 @@ func TestScale(t *testing.T) {
 // scale takes a fleet of two aggregators through its life. Times are logged as
 // they would be without the stretch.
 func scale(t *testing.T, members int, stretch time.Duration) {
+	// Each packet received is 64 KiB of garbage, and here the heap that is scanned
+	// for it is that of all members.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	before := heap()
 	began, cpu := time.Now(), meter.CPU()
 	f := start(t, Config{

@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Direct is the [Transport] that speaks HTTP/1.1 itself, request by request in
@@ -99,10 +100,8 @@ type exchange struct {
 // begin sends the request and reads the answer's head. After an error the
 // exchange is over.
 func (e *exchange) begin(to Target, path, rawQuery string) (*Response, error) {
-	c := e.link.Conn
-	// Whatever is being done on the connection ends with ctx.
-	e.stop = context.AfterFunc(e.ctx, func() { _ = c.SetDeadline(past) })
-	e.head = io.LimitedReader{R: c, N: maxHeader}
+	e.watch()
+	e.head = io.LimitedReader{R: e.link.Conn, N: maxHeader}
 	e.buffers = e.direct.buffers.Get().(*buffers)
 	e.in.Reset(&e.head)
 	h, err := e.answer(to, path, rawQuery)
@@ -121,6 +120,20 @@ func (e *exchange) begin(to Target, path, rawQuery string) (*Response, error) {
 		e.toEnd, e.left = true, math.MaxInt64
 	}
 	return &Response{Status: h.status, ContentType: h.contentType, Length: h.length, Body: e}, nil
+}
+
+// watch has whatever is being done on the connection end with ctx.
+func (e *exchange) watch() {
+	l, ends := e.link, e.ctx
+	switch a, ok := e.ctx.(*Attempt); {
+	case ok:
+		ends, l.limited = a.parent, true
+		_ = l.SetDeadline(a.deadline)
+	case l.limited:
+		l.limited = false
+		_ = l.SetDeadline(time.Time{})
+	}
+	e.stop = context.AfterFunc(ends, func() { _ = l.SetDeadline(past) })
 }
 
 func (e *exchange) answer(to Target, path, rawQuery string) (head, error) {

@@ -14,9 +14,10 @@ var past = time.Unix(1, 0)
 // A link is one connection to an agent.
 type link struct {
 	net.Conn
-	to    Target
-	used  bool      // not for the first time
-	since time.Time // when it became idle
+	to      Target
+	used    bool      // not for the first time
+	limited bool      // it has a deadline
+	since   time.Time // when it became idle
 }
 
 // A line is all connections to one agent.

@@ -83,11 +83,11 @@ func (w *worker) given(ctx context.Context, now time.Time) time.Duration {
 func (w *worker) one(ctx context.Context, i int, now time.Time, given time.Duration) Result {
 	f := w.fanout
 	w.taken, w.refused = 0, nil
-	limited, cancel := context.WithTimeout(ctx, given)
+	attempt := agents.NewAttempt(ctx, now.Add(given))
 	f.inFlight.Add(1)
-	err := w.asking.ask(limited, i, w.count)
+	err := w.asking.ask(attempt, i, w.count)
 	f.inFlight.Add(-1)
-	cancel()
+	attempt.End()
 	r := Result{Outcome: agents.Outcome(err), Err: err, Elapsed: time.Since(now), Asked: true, own: true}
 	switch r.Outcome {
 	case coverage.OK:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 )
@@ -72,4 +73,42 @@ func endsInAnswer(b *bench) {
 		panic(http.ErrAbortHandler) // an end would come before the connection is closed
 	})
 	b.ends(to, asked, gone)
+}
+
+// An attempt ends at its deadline, which is not that of the requests after it.
+func attempts(b *bench) {
+	release := make(chan struct{})
+	asked := 0
+	_, to := b.agent(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 3 {
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		}
+		_, _ = io.WriteString(w, "x")
+	})
+	soon := time.Now().Add(300 * time.Millisecond)
+	for i := range 2 {
+		a := agents.NewAttempt(b.t.Context(), time.Now().Add(patience))
+		if got, err := b.get(a, to); err != nil || got.body != "x" {
+			b.t.Errorf("attempt %d: %+v, %v", i, got, err)
+		}
+		a.End()
+	}
+	a := agents.NewAttempt(b.t.Context(), soon)
+	defer a.End()
+	if got, err := b.get(a, to); !errors.Is(err, context.DeadlineExceeded) || time.Now().Before(soon) {
+		b.t.Errorf("at its deadline: %+v, %v", got, err)
+	}
+	close(release)
+	b.want(to, "x")
+	b.dialed(2, "the attempt that ended took one with it")
+	a = agents.NewAttempt(b.t.Context(), time.Now().Add(200*time.Millisecond))
+	defer a.End()
+	if _, err := b.get(a, to); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		b.t.Error(err)
+	}
+	<-a.Done()
+	b.want(to, "x") // over the connection that had that deadline
 }

@@ -39,6 +39,7 @@ func TestTransport(t *testing.T, open Open) {
 		{"ctx ends in the handshake", endsInHandshake},
 		{"ctx ends before the answer", endsBeforeAnswer},
 		{"ctx ends in the answer", endsInAnswer},
+		{"attempts", attempts},
 		{"endless header", endlessHeader},
 		{"many at a time", many},
 		{"close", closes},

@@ -112,7 +112,7 @@ func measured(join string) int {
 		panic(err)
 	}
 	timing := roster.DefaultTiming()
-	timing.JoinJitter = 0
+	timing.StartJitter, timing.JoinJitter = 0, 0
 	s := begin()
 	s.report()
 	r, err := roster.Start(context.Background(), roster.Config{

@@ -29,6 +29,6 @@ type Ports struct{ Peer, Local, Metrics, Gossip uint16 }
 // which is there for thousands.
 func PromptTiming() roster.Timing {
 	t := roster.DefaultTiming()
-	t.JoinJitter = 0
+	t.StartJitter, t.JoinJitter = 0, 0
 	return t
 }

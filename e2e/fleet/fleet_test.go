@@ -240,7 +240,8 @@ func (r *running) checkMissing(t *testing.T, victim *node, outcomes []string) {
 		ok := slices.Contains(outcomes, got)
 		if strings.HasPrefix(path, "/api/v1/pod/"+pod.Namespace+"/") {
 			// The victim cannot have it, unless it has never said what it has.
-			if a.Coverage.Answered != 1 || !(a.Coverage.Complete && a.Coverage.Expected == 1 || ok && a.Coverage.Expected == 2) {
+			alone := a.Coverage.Complete && a.Coverage.Expected == 1
+			if with := ok && a.Coverage.Expected == 2; a.Coverage.Answered != 1 || (!alone && !with) {
 				t.Errorf("%s: coverage %+v", path, a.Coverage)
 			}
 			continue

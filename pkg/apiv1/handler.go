@@ -154,6 +154,9 @@ func (h *handler) ask(c *gin.Context, q Question) (p params, answer Answer, ok b
 		fail(c, err, nil)
 		return p, answer, false
 	}
+	if p.latest { // a slot may have ended while the source was asked
+		p.to = model.SlotOf(time.Now(), h.cfg.Resolution) - int64(h.cfg.Resolution/time.Second)
+	}
 	return p, answer, true
 }
 

@@ -13,6 +13,7 @@
 // that have it, and not to thousands that do not.
 //
 //	snapshot.go  flights: when to ask, whom, who waits
+//	table.go     what is known of each node
 //	answer.go    what one node said
 //	index.go     pods by namespace and name, and their nodes
 //	view.go      one snapshot, as it is read

@@ -17,9 +17,9 @@ import (
 
 // Direct is the [Transport] that speaks HTTP/1.1 itself, request by request in
 // the goroutine of whoever asks. Nothing waits on a connection that is idle, and
-// it has no buffers: with thousands of connections net/http's two goroutines
-// and buffers for each are most of the memory, and handing each request to one
-// and its answer back by the other is more CPU than all else.
+// it has no buffers. net/http has two goroutines and buffers for each connection,
+// of which there are thousands, and hands each request to one and its answer back
+// by the other: nearly half of all CPU that a question to 5000 nodes took.
 type Direct struct {
 	lines   lines
 	buffers sync.Pool // of *buffers

@@ -16,9 +16,9 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
 
-// GCPercent is GOGC of an aggregator. What it holds is mostly connections and
-// the snapshot, which stay: Go's default, 100, keeps as much again free, 150 MB
-// with 5000 nodes. At 50 it is half of that, for a tenth more CPU.
+// GCPercent is GOGC of an aggregator, in percent. What it holds is mostly
+// connections and the snapshot, which stay, 150 MB with 5000 nodes: Go's default,
+// 100, lets as much again be garbage, 50 half as much.
 const GCPercent = 50
 
 // A Config is all that an aggregator is told. Flags fill it in; see AddFlags.

@@ -14,12 +14,10 @@ import (
 )
 
 const (
-	// DefaultInFlight is how many nodes one question asks at a time. Measured with
-	// 5000 agents on the same two cores, 32 to 512 take the same time and CPU, and
-	// all at once a third more CPU. It is not less because nodes that do not answer
-	// keep their places for a node timeout: with 2 % of 5000, 100 of them, there
-	// have to be enough others. It is not more because so many handshakes at once,
-	// of 1 ms CPU each, have to be done within a node timeout.
+	// DefaultInFlight is how many nodes one question asks at a time. Of 5000 nodes
+	// on the same two cores as the aggregator, 32 and 64 at a time took 0.7 s, 128 to
+	// 1024 took 0.9 to 1.0 s, all at once 1.1 s and a quarter more CPU. It is 256 and
+	// not 64 so that 100 nodes that do not answer leave places to the others.
 	DefaultInFlight = 256
 	// DefaultNodeTimeout is how long one node may take: a warm answer takes
 	// milliseconds, a starved node's hundreds of them, and three of them one after

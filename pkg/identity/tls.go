@@ -61,8 +61,8 @@ func (s *Source) serverConfig(m *material, allow Role, remote string) *tls.Confi
 func (s *Source) ClientConfig(want Peer) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		// Without the hybrid with ML-KEM, Go's default: it is a sixth of a
-		// handshake's CPU on both sides, of 5000 at an aggregator's start, and what
+		// Without the hybrid with ML-KEM, Go's default: it was a sixth of
+		// the CPU of an aggregator's start, with 5000 handshakes, and what
 		// goes over these connections, how busy machines were, need not be secret
 		// from those who may have quantum computers one day.
 		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256},

@@ -12,15 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
 )
 
 // warnEvery is how often refused agents are logged: there may be thousands,
 // asked once a slot each.
 const warnEvery = time.Minute
-
-// keepAlive is how often an idle connection is probed. Go's 15 s would be 333
-// packets a second for 5000 nodes; questions find dead ones sooner.
-const keepAlive = time.Minute
 
 // A Dialer opens connections to agents, and knows those that are open. It is
 // safe for concurrent use.
@@ -47,7 +44,9 @@ type Dialer struct {
 // once per registry.
 func NewDialer(dial func(ctx context.Context, network, addr string) (net.Conn, error), id *identity.Source, log *slog.Logger, reg prometheus.Registerer) *Dialer {
 	if dial == nil {
-		dial = (&net.Dialer{KeepAlive: keepAlive}).DialContext
+		dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return (&net.Dialer{KeepAliveConfig: obs.KeepAlive()}).DialContext(ctx, network, addr)
+		}
 	}
 	d := &Dialer{dial: dial, id: id, log: log, metrics: newMetrics(reg), conns: map[*conn]struct{}{}, targets: map[Target]int{}}
 	d.life, d.stop = context.WithCancel(context.Background())

@@ -4,18 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
 )
 
+// leastKeepAlive is how long a connection is idle before it is probed, and
+// mostKeepAlive the same at most.
+const leastKeepAlive, mostKeepAlive = time.Minute, 2 * time.Minute
+
+// KeepAlive says when the kernel probes a connection that is idle. It is another
+// time for each call: of 5000 connections that were used at the same moment, all
+// would be probed at the same moment, which is more packets than a kernel queues
+// for a virtual interface (net.core.netdev_max_backlog, 1000). The same ones
+// would get lost each time, until the kernel takes these connections for dead.
+func KeepAlive() net.KeepAliveConfig {
+	idle := leastKeepAlive + rand.N(mostKeepAlive-leastKeepAlive)
+	return net.KeepAliveConfig{Enable: true, Idle: idle.Round(time.Second)}
+}
+
 // Listen listens on addr, a TCP "host:port" that came from the named flag
-// ("--listen"); port 0 takes any free one. The error is one line that names
+// ("--listen"); port 0 takes any free one. Its connections are probed as
+// [KeepAlive] says, at one time for all. The error is one line that names
 // the flag, the address, what went wrong, and what to do about it; it wraps
 // the system's error. The caller closes the listener, or gives it to [Serve].
 func Listen(ctx context.Context, flagName, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAliveConfig: KeepAlive()}
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err == nil {
 		return l, nil

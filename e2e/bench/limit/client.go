@@ -23,6 +23,11 @@ import (
 // only wait for each other.
 const connecting = 16
 
+// noKeepAlive has no idle connection probed. Here all of them would be at once:
+// more than the kernel's queue of the loopback interface holds, so that they
+// would be taken for dead.
+const noKeepAlive = -1
+
 // A ClientRequest is what the job of [ClientJob] is told.
 type ClientRequest struct {
 	Files    identity.Files // an aggregator's
@@ -90,7 +95,7 @@ func (c *client) connect(ctx context.Context, q ClientRequest) error {
 	g.SetLimit(connecting)
 	for i := range c.conns {
 		g.Go(func() error {
-			dialer := tls.Dialer{Config: id.ClientConfig(q.Server)}
+			dialer := tls.Dialer{NetDialer: &net.Dialer{KeepAlive: noKeepAlive}, Config: id.ClientConfig(q.Server)}
 			conn, err := dialer.DialContext(ctx, "tcp", q.Addr)
 			if err != nil {
 				return fmt.Errorf("connection %d: %w", i, err)

@@ -52,10 +52,12 @@ func ServerJob(ctx context.Context, p *child.Parent) error {
 	if err != nil {
 		return err
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", id.ServerConfig(identity.Aggregator))
+	lc := net.ListenConfig{KeepAlive: noKeepAlive}
+	plain, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
+	l := tls.NewListener(plain, id.ServerConfig(identity.Aggregator))
 	if err := p.Result(ServerResult{l.Addr().String()}); err != nil {
 		return errors.Join(err, l.Close())
 	}

@@ -4,7 +4,6 @@ import (
 	"net"
 	"syscall"
 	"testing"
-
 )
 
 // probedAfter is after how many idle seconds the kernel probes a connection.

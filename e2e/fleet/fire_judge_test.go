@@ -13,8 +13,7 @@ import (
 )
 
 // bad are the nodes that do not answer well, each with the outcomes that fit.
-// With "ok" among them a node may still answer in full; with "empty", too, but
-// with nothing of what it was asked for.
+// With "ok" among them a node may still answer in full.
 type bad map[string][]string
 
 // whole checks every route while all nodes answer.
@@ -98,14 +97,7 @@ func (f *fire) missing(t *testing.T, what string, c coverageJSON, absent map[str
 	for _, n := range c.NotListed {
 		counted += n
 	}
-	silent := 0 // those that may be absent and not missing
-	for node := range absent {
-		if slices.Contains(out[node], "empty") && c.outcome(node) == "" {
-			silent++
-		}
-	}
-	if unnamed := len(absent) - counted; unnamed < 0 || unnamed > silent || c.Answered != c.Expected-counted ||
-		c.Complete != (counted == 0) || c.Expected != f.cfg.VirtualNodes {
+	if len(absent) != counted || c.Answered != c.Expected-counted || c.Complete != (counted == 0) || c.Expected != f.cfg.VirtualNodes {
 		t.Errorf("%s: %d of %d nodes are not there, such as %s; %d are missing: %.2000s", what, len(absent), f.cfg.VirtualNodes, some(absent), counted, fmt.Sprintf("%+v", c))
 	}
 	var late, other []string // healthy nodes on a busy machine; outcomes that do not fit yet

@@ -28,14 +28,36 @@ type fake struct {
 	answer Answer
 	err    error
 	asked  Question
+	// always has nodes answer with what they have, whenever it is of.
+	always bool
 }
 
 func (f *fake) Ask(_ context.Context, q Question) (Answer, error) {
 	f.asked = q
 	a := f.answer
 	a.Nodes = append([]NodeAnswer(nil), a.Nodes...)
+	for i := range a.Nodes {
+		if !f.always {
+			a.Nodes[i] = within(a.Nodes[i], q)
+		}
+	}
 	a.Coverage.Missing = append([]coverage.Missing(nil), a.Coverage.Missing...)
 	return a, f.err
+}
+
+// within is what a node answers to a question: nothing of another time.
+func within(n NodeAnswer, q Question) NodeAnswer {
+	var kept [][]byte
+	for _, b := range n.Chunks {
+		c, err := chunk.Parse(b)
+		if err != nil || (c.Block <= q.To && c.Block+model.BlockSeconds > q.From) {
+			kept = append(kept, b)
+		} else if c.Pod.Namespace == q.Namespace && (q.Pod == "" || c.Pod.Name == q.Pod) {
+			n.Known = true
+		}
+	}
+	n.Chunks = kept
+	return n
 }
 
 // build codes a chunk: value(slot index, entity index) is cpu in nanocores;

@@ -21,6 +21,7 @@ type merger struct {
 	// the answer's own Parts, by namespace and name.
 	keep    func(*model.PodRef) bool
 	parts   []part
+	given   part // scratch
 	decoder chunk.Decoder
 	binned  series.Binned
 	entities
@@ -38,11 +39,12 @@ func newMerger(p params, a *Answer) *merger {
 func (m *merger) nodes() iter.Seq2[string, *entity] {
 	return func(yield func(string, *entity) bool) {
 		add := m.add
+		read := func(p *part) { m.read(p, add) }
 		for i := range m.answer.Nodes {
 			n := &m.answer.Nodes[i]
 			m.begin()
 			own := m.entity("")
-			m.here(n, false, func(p part) { m.read(&p, add) })
+			m.here(n, false, read)
 			m.settle()
 			if !yield(n.Node, own) {
 				return
@@ -189,20 +191,21 @@ func (m *merger) check(pods bool) {
 		}
 		return m.add(row, weights)
 	}
-	read := func(p part) {
+	read := func(p *part) {
 		m.begin()
-		m.read(&p, verify)
+		m.read(p, verify)
 	}
 	for i := range m.answer.Nodes {
 		n := &m.answer.Nodes[i]
 		m.here(n, pods, read)
 		for j := range n.Pods {
-			read(later(n, &n.Pods[j]))
+			p := later(n, &n.Pods[j])
+			read(&p)
 		}
 	}
 	if m.answer.Parts != nil {
 		for p := range m.answer.Parts {
-			read(part{node: p.Node, chunk: p.Chunk})
+			read(&part{node: p.Node, chunk: p.Chunk})
 		}
 	}
 }

@@ -119,6 +119,42 @@ func TestChunksOfBothKinds(t *testing.T) {
 	}
 }
 
+// What a node says of another time than it was asked for is no answer.
+func TestAnotherTime(t *testing.T) {
+	ref := podRef("shop", "web-0")
+	for name, far := range map[string]int{"hours ago": -1200, "hours ahead": 1200, "the block before": -60, "the block after": 60} {
+		f := complete(&fake{always: true, answer: Answer{Nodes: []NodeAnswer{
+			{Node: "node-1", Known: true, Chunks: [][]byte{build(t, podRef("shop", "web-1"), 0, 8, "web")}},
+			{Node: "node-2", Known: true, Chunks: [][]byte{build(t, ref, far, 2, "web")}},
+		}}})
+		for path, status := range map[string]int{"/api/v1/pod?": 200, "/api/v1/pod/shop/web-0?": 200, "/api/v1/pod?partial=deny&": 503} {
+			w := get(f, path+span)
+			if w.Code != status || !strings.Contains(w.Body.String(), `{"node":"node-2","outcome":"truncated"`) {
+				t.Errorf("%s, %s: %d %s", name, path, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+// A node that makes up more slots than a day has is rendered all the same.
+func TestManySlots(t *testing.T) {
+	const slots = 2 * maxStamps
+	var chunks [][]byte
+	for at := 0; at < slots; at += 60 {
+		chunks = append(chunks, build(t, model.PodRef{}, at, 60, ""))
+	}
+	f := complete(&fake{answer: Answer{Nodes: []NodeAnswer{{Node: "node-1", Chunks: chunks}, {Node: "node-2", Chunks: chunks}}}})
+	rest := get(f, fmt.Sprintf("/api/v1/node?start=%d&end=%d", t0, t0+15*slots)).Body.String()
+	for at := range 2 * slots {
+		want := fmt.Sprintf("%d", t0+15*(at%slots))
+		_, after, found := strings.Cut(rest, `{"timestamp":`)
+		if !found || !strings.HasPrefix(after, want+",") {
+			t.Fatalf("point %d is %.30s, want %s", at, after, want)
+		}
+		rest = after
+	}
+}
+
 // The client of a long answer goes away: what follows is not read.
 func TestClientGoneBeforeAllIsRead(t *testing.T) {
 	f := complete(&fake{answer: Answer{Nodes: []NodeAnswer{{Node: "node-1"}}}})

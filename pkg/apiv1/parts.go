@@ -3,8 +3,10 @@ package apiv1
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
@@ -43,21 +45,29 @@ func parse(b []byte, pods bool) (chunk.Chunk, error) {
 	return c, err
 }
 
-// here gives the chunks of a node that are here to take.
-func (m *merger) here(n *NodeAnswer, pods bool, take func(part)) {
-	give := func(b []byte, binned *Binned) {
-		c, err := parse(b, pods)
-		if err == nil {
-			take(part{node: n.Node, chunk: c, binned: binned})
-		}
-		m.blame(n.Node, err)
-	}
+// here gives the chunks of a node that are here to take, each valid until it
+// returns.
+func (m *merger) here(n *NodeAnswer, pods bool, take func(*part)) {
 	for _, b := range n.Chunks {
-		give(b, nil)
+		m.give(n.Node, b, nil, pods, take)
 	}
 	for i := range n.Binned {
-		give(n.Binned[i].Values, &n.Binned[i])
+		m.give(n.Node, n.Binned[i].Values, &n.Binned[i], pods, take)
 	}
+}
+
+func (m *merger) give(node string, b []byte, binned *Binned, pods bool, take func(*part)) {
+	c, err := parse(b, pods)
+	if err == nil && (c.Block > m.to || c.Block+model.BlockSeconds <= m.from) {
+		// Its clock is wrong, or it does not understand what it is asked.
+		err = fmt.Errorf("samples of %v instead of the time that was asked for", time.Unix(c.Block, 0).UTC().Format(time.RFC3339))
+	}
+	if err != nil {
+		m.blame(node, err)
+		return
+	}
+	m.given = part{node: node, chunk: c, binned: binned}
+	take(&m.given)
 }
 
 // list lists the parts of pods that keep lets through; those of one pod in the
@@ -66,9 +76,9 @@ func (m *merger) list(keep func(*model.PodRef) bool) {
 	m.keep = keep
 	for i := range m.answer.Nodes {
 		n := &m.answer.Nodes[i]
-		m.here(n, true, func(p part) {
+		m.here(n, true, func(p *part) {
 			if keep(&p.chunk.Pod) {
-				m.parts = append(m.parts, p)
+				m.parts = append(m.parts, *p)
 			}
 		})
 		for j := range n.Pods {

@@ -1,8 +1,9 @@
 package apiv1
 
 import (
+	"cmp"
 	"io"
-	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -23,14 +24,43 @@ type renderer struct {
 	keys   []string // of each metric, with what is before and after it
 	failed error
 	steps  series.Series // scratch
-	// stamp is how a point of the slot begins: those of many entities come one
-	// after the other.
-	slot  int64
-	stamp []byte
+	// stamps are how the points of slots begin, by slot: those of entity after
+	// entity are the same. at is the one that was used last.
+	stamps []stamp
+	at     int
+}
+
+// maxStamps is how many stamps are kept: those of a day. A node that makes up
+// more slots costs time, but no memory.
+const maxStamps = 24 * 60 * 60 / 15
+
+// A stamp is how the points of a slot begin.
+type stamp struct {
+	slot int64
+	text string
+}
+
+// stamp returns how the points of a slot begin. Mostly it is the one after the
+// last, or the first.
+func (r *renderer) stamp(slot int64) string {
+	r.at++
+	if r.at < len(r.stamps) && r.stamps[r.at].slot == slot {
+		return r.stamps[r.at].text
+	}
+	if len(r.stamps) == maxStamps {
+		r.stamps = r.stamps[:0]
+	}
+	var known bool
+	r.at, known = slices.BinarySearchFunc(r.stamps, slot, func(s stamp, slot int64) int { return cmp.Compare(s.slot, slot) })
+	if !known {
+		text := `{"timestamp":` + strconv.FormatInt(slot, 10)
+		r.stamps = slices.Insert(r.stamps, r.at, stamp{slot, text})
+	}
+	return r.stamps[r.at].text
 }
 
 func newRenderer(p params, w io.Writer) *renderer {
-	r := &renderer{params: p, w: w, slot: math.MinInt64}
+	r := &renderer{params: p, w: w}
 	for _, m := range p.metrics {
 		r.keys = append(r.keys, `,"`+m.String()+`":`)
 	}
@@ -141,11 +171,7 @@ func (r *renderer) points(e *entity) {
 		if i > 0 {
 			r.buf = append(r.buf, ',')
 		}
-		if p.Slot != r.slot {
-			r.slot = p.Slot
-			r.stamp = strconv.AppendInt(append(r.stamp[:0], `{"timestamp":`...), p.Slot, 10)
-		}
-		r.buf = append(r.buf, r.stamp...)
+		r.buf = append(r.buf, r.stamp(p.Slot)...)
 		for col, v := range s.Values(p) {
 			if p.Has&(1<<col) == 0 {
 				continue

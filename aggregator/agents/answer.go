@@ -16,10 +16,10 @@ import (
 // enough for a sentence, little enough for a hundred of them in one answer.
 const maxQuoted = 200
 
-// read reads a node's whole answer, item by item. body is that of resp, within
+// read reads a node's whole answer, and gives its items to each. body is that of resp, within
 // its budget. Without a reader nothing of what came can be trusted; an error
 // that comes with one is the agent's own: what came is a part.
-func read(node string, resp *Response, body *budgeted) (*wire.Reader, error) {
+func read(node string, resp *Response, body *budgeted, each func(wire.Item)) (*wire.Reader, error) {
 	if err := checkHead(node, resp); err != nil {
 		return nil, err
 	}
@@ -39,10 +39,10 @@ func read(node string, resp *Response, body *budgeted) (*wire.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		body.q.each(item)
+		each(item)
 	}
 	// A connection is kept if the body was read to its end.
-	_, _ = body.Read(make([]byte, 1))
+	_, _ = body.Read(body.last[:])
 	if why := in.End.GetError(); why != "" {
 		return in, &Error{Node: node, Outcome: coverage.Truncated, Part: true, Err: fmt.Errorf("it could not read its history: %s", quote(why))}
 	}
@@ -70,9 +70,10 @@ func quote(s string) string {
 
 // budgeted reads until its budget is used up, and then fails.
 type budgeted struct {
-	r    io.Reader
-	q    *question
-	left int64 // bytes; -1 once there was one too many
+	r io.Reader
+	question
+	left int64   // bytes; -1 once there was one too many
+	last [1]byte // room for what should not come
 }
 
 var errOverBudget = errors.New("the answer is larger than a node's may be")
@@ -86,12 +87,12 @@ func (b *budgeted) Read(p []byte) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		return 0, b.over()
 	}
-	if b.q.take != nil && n > 0 && !b.q.take(n) {
+	if b.take != nil && n > 0 && !b.take(n) {
 		return 0, fmt.Errorf("%w now: no more was to be taken", errOverBudget)
 	}
 	return n, err
 }
 
 func (b *budgeted) over() error {
-	return fmt.Errorf("%w, %vB%s", errOverBudget, cli.Bytes(b.q.most), b.q.wayOut)
+	return fmt.Errorf("%w, %vB%s", errOverBudget, cli.Bytes(b.most), b.wayOut)
 }

@@ -100,17 +100,16 @@ func New(cfg Config, r Roster, id *identity.Source, log *slog.Logger, reg promet
 // part of its history: then that part comes with the error.
 func (c *Client) Ask(ctx context.Context, node string, q model.Query, take func(bytes int) bool) (apiv1.NodeAnswer, error) {
 	answer := apiv1.NodeAnswer{Node: node}
-	in, err := c.ask(ctx, node, &question{
+	in, err := c.ask(ctx, node, question{
 		path: wire.ChunksPath, rawQuery: c.chunks.of(q, wire.Values),
-		most: c.budget, wayOut: "; ask for a larger step=, a shorter window, a namespace or fewer metrics=",
-		take: take, each: func(item wire.Item) {
-			switch {
-			case item.Chunk != nil:
-				answer.Chunks = append(answer.Chunks, item.Chunk)
-			case item.Values != nil:
-				answer.Binned = append(answer.Binned, apiv1.Binned{Values: item.Values, Weights: item.Weights})
-			}
-		},
+		most: c.budget, wayOut: "; ask for a larger step=, a shorter window, a namespace or fewer metrics=", take: take,
+	}, func(item wire.Item) {
+		switch {
+		case item.Chunk != nil:
+			answer.Chunks = append(answer.Chunks, item.Chunk)
+		case item.Values != nil:
+			answer.Binned = append(answer.Binned, apiv1.Binned{Values: item.Values, Weights: item.Weights})
+		}
 	})
 	if in == nil {
 		return apiv1.NodeAnswer{Node: node}, err
@@ -146,11 +145,10 @@ type question struct {
 	most   int64
 	wayOut string
 	take   func(bytes int) bool // nil is always true
-	each   func(wire.Item)
 }
 
 // ask asks a node and reads its answer; see [read].
-func (c *Client) ask(ctx context.Context, node string, q *question) (*wire.Reader, error) {
+func (c *Client) ask(ctx context.Context, node string, q question, each func(wire.Item)) (*wire.Reader, error) {
 	to, err := c.locate(node)
 	if err != nil {
 		return nil, err
@@ -160,8 +158,8 @@ func (c *Client) ask(ctx context.Context, node string, q *question) (*wire.Reade
 		return nil, failed(ctx, to, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body := &budgeted{r: resp.Body, q: q, left: q.most}
-	in, err := read(node, resp, body)
+	body := &budgeted{r: resp.Body, question: q, left: q.most}
+	in, err := read(node, resp, body, each)
 	c.dialer.metrics.received.Add(float64(q.most - body.left))
 	if err != nil {
 		return in, failed(ctx, to, fmt.Errorf("read the answer: %w", err))

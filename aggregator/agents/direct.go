@@ -86,6 +86,7 @@ type exchange struct {
 	link   *link
 	ctx    context.Context
 	stop   func() bool // the watch over ctx
+	resp   Response
 	head   io.LimitedReader
 	*buffers
 	came bool // any byte of the answer
@@ -119,7 +120,8 @@ func (e *exchange) begin(to Target, path, rawQuery string) (*Response, error) {
 	} else if h.length < 0 {
 		e.toEnd, e.left = true, math.MaxInt64
 	}
-	return &Response{Status: h.status, ContentType: h.contentType, Length: h.length, Body: e}, nil
+	e.resp = Response{Status: h.status, ContentType: h.contentType, Length: h.length, Body: e}
+	return &e.resp, nil
 }
 
 // watch has whatever is being done on the connection end with ctx.
@@ -133,7 +135,7 @@ func (e *exchange) watch() {
 		l.limited = false
 		_ = l.SetDeadline(time.Time{})
 	}
-	e.stop = context.AfterFunc(ends, func() { _ = l.SetDeadline(past) })
+	e.stop = context.AfterFunc(ends, l.expire)
 }
 
 func (e *exchange) answer(to Target, path, rawQuery string) (head, error) {

@@ -36,16 +36,15 @@ type PodName struct{ Namespace, Name string }
 // answer that is not whole there is at most what the agent itself calls a part.
 func (c *Client) Latest(ctx context.Context, node string, q wire.Latest, take func(bytes int) bool) (Latest, error) {
 	var answer Latest
-	in, err := c.ask(ctx, node, &question{
-		path: wire.LatestPath, rawQuery: c.latest.of(q, wire.Latest.Values), most: min(c.budget, maxLatest),
-		take: take, each: func(item wire.Item) {
-			switch {
-			case item.Chunk != nil:
-				answer.Chunks = append(answer.Chunks, item.Chunk)
-			case item.Pod != "":
-				answer.Pods = append(answer.Pods, PodName{item.Namespace, item.Pod})
-			}
-		},
+	in, err := c.ask(ctx, node, question{
+		path: wire.LatestPath, rawQuery: c.latest.of(q, wire.Latest.Values), most: min(c.budget, maxLatest), take: take,
+	}, func(item wire.Item) {
+		switch {
+		case item.Chunk != nil:
+			answer.Chunks = append(answer.Chunks, item.Chunk)
+		case item.Pod != "":
+			answer.Pods = append(answer.Pods, PodName{item.Namespace, item.Pod})
+		}
 	})
 	if in == nil {
 		return Latest{}, err

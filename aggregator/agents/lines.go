@@ -18,6 +18,7 @@ type link struct {
 	used    bool      // not for the first time
 	limited bool      // it has a deadline
 	since   time.Time // when it became idle
+	expire  func()    // ends whatever is being done
 }
 
 // A line is all connections to one agent.
@@ -96,7 +97,7 @@ func (s *lines) dial(ctx context.Context, to Target) (*link, error) {
 		s.pass(to, nil)
 		return nil, err
 	}
-	c := &link{Conn: conn, to: to}
+	c := &link{Conn: conn, to: to, expire: func() { _ = conn.SetDeadline(past) }}
 	if w, ok := conn.(interface{ OnClose(f func()) }); ok {
 		w.OnClose(func() { s.lost(c) })
 	}

@@ -21,8 +21,8 @@ const (
 func (c *Client) Probe(ctx context.Context, node string) error {
 	now := time.Now()
 	q := model.Query{From: now.Add(-probed).Unix(), To: now.Unix()}
-	_, err := c.ask(ctx, node, &question{
-		path: wire.ChunksPath, rawQuery: wire.Values(q).Encode(), most: min(c.budget, maxProbe), each: func(wire.Item) {},
-	})
+	_, err := c.ask(ctx, node, question{
+		path: wire.ChunksPath, rawQuery: wire.Values(q).Encode(), most: min(c.budget, maxProbe),
+	}, func(wire.Item) {})
 	return err
 }

@@ -51,6 +51,9 @@ type Reader struct {
 	Header *Header
 	End    *End // set once Next returned io.EOF
 	chunks uint64
+	// Where Header and End point.
+	header Header
+	end    End
 }
 
 // NewReader reads an answer's header. size is how many bytes the whole answer
@@ -68,8 +71,8 @@ func NewReader(r io.Reader, size int64) (*Reader, error) {
 	if field != fieldHeader {
 		return nil, malformed("it does not begin with a header")
 	}
-	fr.Header, err = header(b)
-	return fr, err
+	fr.Header = &fr.header
+	return fr, header(b, &fr.header)
 }
 
 // Next returns what comes next, or io.EOF after the last; then End is set.
@@ -89,9 +92,10 @@ func (r *Reader) Next() (Item, error) {
 	case fieldPod:
 		return pod(b)
 	case fieldEnd:
-		if r.End, err = end(b); err != nil {
+		if err := end(b, &r.end); err != nil {
 			return Item{}, err
 		}
+		r.End = &r.end
 		if r.End.GetChunks() != r.chunks {
 			return Item{}, malformed("%d chunks came, %d were sent", r.chunks, r.End.GetChunks())
 		}
@@ -103,8 +107,7 @@ func (r *Reader) Next() (Item, error) {
 // The messages are taken apart by hand: of a node's short answer, reflection
 // would be a tenth of all that it costs.
 
-func header(b []byte) (*Header, error) {
-	h := new(Header)
+func header(b []byte, h *Header) error {
 	err := fields(b, func(field protowire.Number, value []byte, number uint64) {
 		switch field {
 		case 1:
@@ -118,12 +121,11 @@ func header(b []byte) (*Header, error) {
 	if err == nil && !utf8.ValidString(h.Node) {
 		err = malformed("name of the node")
 	}
-	return h, err
+	return err
 }
 
-func end(b []byte) (*End, error) {
-	e := new(End)
-	err := fields(b, func(field protowire.Number, value []byte, number uint64) {
+func end(b []byte, e *End) error {
+	return fields(b, func(field protowire.Number, value []byte, number uint64) {
 		switch field {
 		case 1:
 			e.Chunks = number
@@ -135,7 +137,6 @@ func end(b []byte) (*End, error) {
 			e.Unlisted = strings.ToValidUTF8(string(value), "\uFFFD")
 		}
 	})
-	return e, err
 }
 
 func binned(b []byte) (item Item, err error) {

@@ -14,15 +14,17 @@ var past = time.Unix(1, 0)
 // A link is one connection to an agent.
 type link struct {
 	net.Conn
-	to      Target
+	line    *line
 	used    bool      // not for the first time
 	limited bool      // it has a deadline
 	since   time.Time // when it became idle
 	expire  func()    // ends whatever is being done
 }
 
-// A line is all connections to one agent.
+// A line is all connections to one agent. It is in the map as long as any are
+// open.
 type line struct {
+	to      Target
 	open    int     // connections, dials included
 	idle    []*link // the one that was used last is the last
 	waiting []chan *link
@@ -44,7 +46,7 @@ func (s *lines) take(ctx context.Context, to Target) (*link, error) {
 	s.mu.Lock()
 	l := s.all[to]
 	if l == nil {
-		l = &line{}
+		l = &line{to: to}
 		s.all[to] = l
 	}
 	if n := len(l.idle); n > 0 {
@@ -55,19 +57,22 @@ func (s *lines) take(ctx context.Context, to Target) (*link, error) {
 			return c, nil
 		}
 		_ = c.Close()
-		return s.dial(ctx, to)
+		return s.dial(ctx, l)
 	}
 	if l.open < perNode {
 		l.open++
 		s.mu.Unlock()
-		return s.dial(ctx, to)
+		return s.dial(ctx, l)
 	}
 	turn := make(chan *link, 1)
 	l.waiting = append(l.waiting, turn)
 	s.mu.Unlock()
 	select {
 	case c := <-turn:
-		return s.turn(ctx, to, c)
+		if c == nil {
+			return s.dial(ctx, l)
+		}
+		return c, nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
@@ -77,27 +82,19 @@ func (s *lines) take(ctx context.Context, to Target) (*link, error) {
 	}
 	s.mu.Unlock()
 	if i < 0 { // it was this one's turn just now
-		s.pass(to, <-turn)
+		s.pass(l, <-turn)
 	}
 	return nil, ctx.Err()
 }
 
-// turn is what one gets who has waited: a connection, or leave to open one.
-func (s *lines) turn(ctx context.Context, to Target, c *link) (*link, error) {
-	if c != nil {
-		return c, nil
-	}
-	return s.dial(ctx, to)
-}
-
 // dial opens a connection, which has been counted.
-func (s *lines) dial(ctx context.Context, to Target) (*link, error) {
-	conn, err := s.cfg.Connect(ctx, to)
+func (s *lines) dial(ctx context.Context, l *line) (*link, error) {
+	conn, err := s.cfg.Connect(ctx, l.to)
 	if err != nil {
-		s.pass(to, nil)
+		s.pass(l, nil)
 		return nil, err
 	}
-	c := &link{Conn: conn, to: to, expire: func() { _ = conn.SetDeadline(past) }}
+	c := &link{Conn: conn, line: l, expire: func() { _ = conn.SetDeadline(past) }}
 	if w, ok := conn.(interface{ OnClose(f func()) }); ok {
 		w.OnClose(func() { s.lost(c) })
 	}
@@ -108,17 +105,16 @@ func (s *lines) dial(ctx context.Context, to Target) (*link, error) {
 func (s *lines) give(c *link, again bool) {
 	if again {
 		c.used, c.since = true, time.Now()
-		s.pass(c.to, c)
+		s.pass(c.line, c)
 		return
 	}
 	_ = c.Close()
-	s.pass(c.to, nil)
+	s.pass(c.line, nil)
 }
 
-// pass hands a connection, or leave to open one, to who waits for it.
-func (s *lines) pass(to Target, c *link) {
+// pass hands a connection, or leave to open one (nil), to who waits for it.
+func (s *lines) pass(l *line, c *link) {
 	s.mu.Lock()
-	l := s.all[to]
 	switch {
 	case len(l.waiting) > 0 && !s.closed:
 		l.waiting[0] <- c
@@ -128,7 +124,7 @@ func (s *lines) pass(to Target, c *link) {
 		l.idle = append(l.idle, c)
 		c = nil
 	default:
-		s.less(to, l)
+		s.less(l)
 	}
 	s.mu.Unlock()
 	if c != nil {
@@ -137,9 +133,9 @@ func (s *lines) pass(to Target, c *link) {
 }
 
 // less counts one connection less. The caller holds s.mu.
-func (s *lines) less(to Target, l *line) {
+func (s *lines) less(l *line) {
 	if l.open--; l.open == 0 {
-		delete(s.all, to)
+		delete(s.all, l.to)
 	}
 }
 
@@ -147,13 +143,9 @@ func (s *lines) less(to Target, l *line) {
 func (s *lines) lost(c *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.all[c.to]
-	if l == nil {
-		return
-	}
-	if i := slices.Index(l.idle, c); i >= 0 {
-		l.idle = slices.Delete(l.idle, i, i+1)
-		s.less(c.to, l)
+	if i := slices.Index(c.line.idle, c); i >= 0 {
+		c.line.idle = slices.Delete(c.line.idle, i, i+1)
+		s.less(c.line)
 	}
 }
 
@@ -164,7 +156,7 @@ func (s *lines) dropIdle(to Target) {
 	if l := s.all[to]; l != nil {
 		idle, l.idle = l.idle, nil
 		for range idle {
-			s.less(to, l)
+			s.less(l)
 		}
 	}
 	s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
@@ -21,6 +22,8 @@ type aggregator struct {
 	addr netip.Addr
 	cfg  app.Config
 	log  *slog.Logger
+	// begin makes an aggregator, which runs until a context ends.
+	begin func(context.Context) (run func(context.Context) error, err error)
 }
 
 func (f *Fleet) newAggregator(i int) (*aggregator, error) {
@@ -46,12 +49,33 @@ func (f *Fleet) newAggregator(i int) (*aggregator, error) {
 			Fanout: fanout.Config{InFlight: 256, NodeTimeout: 1500 * time.Millisecond, QueryBudget: fanout.DefaultQueryBudget, ProcessBudget: fanout.DefaultProcessBudget},
 		},
 	}
+	a.begin = func(ctx context.Context) (func(context.Context) error, error) {
+		made, err := app.New(ctx, a.cfg, f.version, a.log)
+		if err != nil {
+			return nil, err
+		}
+		return made.Run, nil
+	}
 	if f.virtual != nil {
 		// Nobody can cut these links, and thousands of connections should cost
 		// what they cost elsewhere.
 		a.cfg.Roster.Wrap, a.cfg.Agents.Dial = nil, nil
 	}
 	return a, nil
+}
+
+// arguments are the command line of such an aggregator as a process of its own,
+// without its name and what has the value that it has anyway.
+func (a *aggregator) arguments() []string {
+	c := &a.cfg
+	return []string{
+		"--name", c.Name, "--metric-resolution", c.Resolution.String(),
+		"--listen", c.Listen, "--debug-listen", c.DebugListen, "--metrics-listen", c.MetricsListen,
+		"--gossip-bind", c.Roster.Bind.String(), "--join", strings.Join(c.Roster.Join, ","),
+		"--cluster-label", c.Roster.Label, "--gossip-key-file", c.Roster.KeyFile,
+		"--tls-cert-file", c.Identity.Cert, "--tls-key-file", c.Identity.Key, "--tls-ca-file", c.Identity.CA,
+		"--expected-nodes-file", c.ExpectedFile,
+	}
 }
 
 // url is where its API is.
@@ -63,11 +87,11 @@ func (a *aggregator) start(ctx context.Context, f *Fleet) error {
 	if a.is(stateRunning) {
 		return fmt.Errorf("%s is %s", a.name, a.now())
 	}
-	running, err := app.New(ctx, a.cfg, f.version, a.log)
+	run, err := a.begin(ctx)
 	if err != nil {
 		return err
 	}
-	a.run(ctx, running.Run)
+	a.run(ctx, run)
 	return nil
 }
 

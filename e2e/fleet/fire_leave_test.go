@@ -29,7 +29,7 @@ const fireLeavers = 4
 // works for them any more, nowhere.
 func fireDisconnects(t *testing.T, f *fire) {
 	a := f.aggregators[0]
-	f.until(t, "nobody works", idle)
+	f.until(t, "nobody works", f.idle)
 
 	// More than what sockets buffer, and less than what the aggregator holds.
 	window := "15m"
@@ -48,13 +48,13 @@ func fireDisconnects(t *testing.T, f *fire) {
 			t.Fatal(err)
 		}
 	}
-	if idle() == nil {
+	if f.idle() == nil {
 		t.Error("answers that nobody reads are finished")
 	}
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-	f.until(t, "nobody works after answers were broken off", func() error { return errors.Join(f.quiet(a), idle()) })
+	f.until(t, "nobody works after answers were broken off", func() error { return errors.Join(f.quiet(a), f.idle()) })
 
 	// Questions that have to wait for nodes, and would for most of a minute.
 	const long = time.Minute
@@ -78,7 +78,7 @@ func fireDisconnects(t *testing.T, f *fire) {
 	}
 	left := time.Now()
 	// The agents' goroutines, too.
-	f.until(t, "nobody works after questions were broken off", func() error { return errors.Join(f.quiet(a), idle()) })
+	f.until(t, "nobody works after questions were broken off", func() error { return errors.Join(f.quiet(a), f.idle()) })
 	if took := time.Since(left); took > long/2 {
 		t.Errorf("the questions ended after %v, by themselves", took)
 	}

@@ -33,7 +33,10 @@ const (
 func fireOverload(t *testing.T, f *fire) {
 	a := f.aggregators[0]
 	f.slow(t, "slow:400ms")
-	before := liveHeap(true)
+	before, err := f.memory(a, true)
+	if err != nil {
+		t.Fatal(err)
+	}
 	watched := make(chan struct{})
 	var worst atomic.Uint64
 	var watch sync.WaitGroup
@@ -45,7 +48,12 @@ func fireOverload(t *testing.T, f *fire) {
 			case <-watched:
 				return
 			case <-look.C:
-				worst.Store(max(worst.Load(), liveHeap(false)))
+				now, err := f.memory(a, false)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				worst.Store(max(worst.Load(), now))
 			}
 		}
 	})
@@ -101,9 +109,9 @@ func fireOverload(t *testing.T, f *fire) {
 	_ = f.checkLatest(t, a, nil) // on a busy machine some may be stale
 	end()
 	grown := int64(worst.Load()) - int64(before)
-	t.Logf("%d answered, %d refused, at most %d at once; live memory grew by at most %d MiB", answered.Load(), refused.Load(), most, grown>>20)
+	t.Logf("%d answered, %d refused, at most %d at once; its memory grew by at most %d MiB", answered.Load(), refused.Load(), most, grown>>20)
 	if grown > int64(f.cfg.VirtualNodes)*fireHeap {
-		t.Errorf("live memory grew by %d MiB", grown>>20)
+		t.Errorf("its memory grew by %d MiB", grown>>20)
 	}
 	f.set(t, nodes, "none")
 	f.mend(nodes)
@@ -187,18 +195,18 @@ func (f *fire) quiet(a *aggregator) error {
 	return err
 }
 
-// working are the goroutines that answer questions: a function of each.
-func working() (found []string) {
-	stacks := make([]byte, 1<<20)
-	for {
-		n := runtime.Stack(stacks, true)
-		if n < len(stacks) {
-			stacks = stacks[:n]
-			break
+// working are the goroutines of all processes that answer questions: a function
+// of each.
+func (f *fire) working() (found []string, err error) {
+	all := ownStacks()
+	for a := range f.processes {
+		its, err := f.stacks(a)
+		if err != nil {
+			return nil, err
 		}
-		stacks = make([]byte, 2*len(stacks))
+		all += "\n\n" + its
 	}
-	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+	for stack := range strings.SplitSeq(all, "\n\n") {
 		for _, at := range []string{"/pkg/apiv1.(", "/aggregator/fanout.(", "/aggregator/snapshot.(", "/agents.(*Client).ask", "/virtual.(*agent).ServeHTTP"} {
 			if _, line, ok := strings.Cut(stack, at); ok {
 				line, _, _ = strings.Cut(line, "\n")
@@ -207,13 +215,23 @@ func working() (found []string) {
 			}
 		}
 	}
-	return found
+	return found, nil
+}
+
+// ownStacks are those of all goroutines here.
+func ownStacks() string {
+	for stacks := make([]byte, 1<<20); ; stacks = make([]byte, 2*len(stacks)) {
+		if n := runtime.Stack(stacks, true); n < len(stacks) {
+			return string(stacks[:n])
+		}
+	}
 }
 
 // idle tells which goroutines still answer questions.
-func idle() error {
-	if w := working(); len(w) > 0 {
-		return errors.New(strconv.Itoa(len(w)) + " goroutines, such as " + w[0])
+func (f *fire) idle() error {
+	w, err := f.working()
+	if len(w) > 0 {
+		err = errors.New(strconv.Itoa(len(w)) + " goroutines, such as " + w[0])
 	}
-	return nil
+	return err
 }

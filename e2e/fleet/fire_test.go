@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"strconv"
 	"syscall"
 	"testing"
@@ -35,6 +36,8 @@ type fire struct {
 	ctx    context.Context // of the fleet: what is started lives as long
 	web    *http.Client
 	ledger *ledger
+	// processes are those of aggregators that are not in this one; see apart.
+	processes map[*aggregator]*exec.Cmd
 	// mending are nodes that were bad: nobody may have tried them again yet.
 	mending map[string]bool
 	// patience only ends a test that has failed.
@@ -105,6 +108,13 @@ func startFire(t *testing.T) *fire {
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	f := &fire{
+		Fleet: fleet, ctx: ctx, patience: patience,
+		web: &http.Client{Timeout: 4 * fireTimeout, Transport: &http.Transport{DisableKeepAlives: true}},
+	}
+	if nodes >= largeFrom {
+		f.apart(t)
+	}
 	t.Cleanup(func() {
 		cancel()
 		if err := fleet.Stop(); err != nil {
@@ -117,10 +127,6 @@ func startFire(t *testing.T) *fire {
 	if err := fleet.awaitComplete(ctx); err != nil {
 		t.Fatal(err)
 	}
-	f := &fire{
-		Fleet: fleet, ctx: ctx, patience: patience,
-		web: &http.Client{Timeout: 4 * fireTimeout, Transport: &http.Transport{DisableKeepAlives: true}},
-	}
 	from := (time.Now().Unix()/f.step() - 4) * f.step()
 	if f.ledger, err = f.openLedger(from, from+2*f.step()-1); err != nil {
 		t.Fatal(err)
@@ -130,19 +136,23 @@ func startFire(t *testing.T) *fire {
 
 // fitFiles takes one aggregator less, and then fewer nodes, if the machine does
 // not allow as many open files: under fire an aggregator has two connections to
-// each agent, and both ends are here.
+// each agent, and both ends are here, unless it is a process of its own.
 func fitFiles(t *testing.T, cfg *Config) {
 	t.Helper()
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	need := func(aggregators int) int { return cfg.VirtualNodes*(1+4*aggregators) + otherFiles }
+	ends := 2
+	if cfg.VirtualNodes >= largeFrom {
+		ends = 1
+	}
+	need := func(aggregators int) int { return cfg.VirtualNodes*(1+2*ends*aggregators) + otherFiles }
 	for want := need(cfg.Aggregators); uint64(need(cfg.Aggregators)) > limit.Max; {
 		if cfg.Aggregators > 1 {
 			cfg.Aggregators--
 		} else {
-			cfg.VirtualNodes = (int(limit.Max) - otherFiles) / 5
+			cfg.VirtualNodes = (int(limit.Max) - otherFiles) / (1 + 2*ends)
 		}
 		t.Logf("ulimit -Hn is %d, not %d: %d nodes, %d aggregators", limit.Max, want, cfg.VirtualNodes, cfg.Aggregators)
 	}

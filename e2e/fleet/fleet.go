@@ -47,6 +47,7 @@ type Fleet struct {
 	virtual     *virtual.Fleet // nil: nodes
 	nodes       []*node
 	aggregators []*aggregator
+	outside     []*aggregator  // which the fleet does not run itself
 	kubelets    []func() error // wait for the stand-ins' servers
 
 	replayed atomic.Int64 // slots of history so far

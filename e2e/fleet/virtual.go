@@ -26,8 +26,7 @@ const (
 	// largeFrom is from how many virtual nodes on gossip has the timing of a
 	// large cluster; below, news comes faster.
 	largeFrom = 1000
-	// outside is how many certificates are issued for aggregators that run as
-	// processes of their own.
+	// outside is how many aggregators may run as processes of their own.
 	outside = 4
 	// otherFiles is how many files a fleet has open besides sockets of agents.
 	otherFiles = 500
@@ -101,8 +100,8 @@ func (f *Fleet) timing() roster.Timing {
 	return roster.LocalTiming()
 }
 
-// prepareVirtual makes the virtual nodes, the list of them, and certificates
-// for aggregators outside.
+// prepareVirtual makes the virtual nodes, the list of them, and what aggregators
+// outside need.
 func (f *Fleet) prepareVirtual() error {
 	keys, err := identity.GossipKeys(f.keyFile)
 	if err != nil {
@@ -121,21 +120,21 @@ func (f *Fleet) prepareVirtual() error {
 	if f.virtual, err = virtual.New(cfg); err != nil {
 		return err
 	}
-	for i := range outside {
-		if _, err := f.authority.Issue(f.outsider(i)); err != nil {
-			return err
-		}
-	}
 	var expected strings.Builder
 	for i, name := range f.virtual.Nodes() {
 		fmt.Fprintf(&expected, "%s %v\n", name, netip.AddrPortFrom(f.cfg.host(0, i), uint16(f.cfg.GossipPort)))
 	}
-	return f.writeExpected(expected.String())
-}
-
-// outsider is the i-th aggregator that may run as a process of its own.
-func (f *Fleet) outsider(i int) identity.Peer {
-	return identity.Peer{Role: identity.Aggregator, Name: fmt.Sprintf("aggregator-%d", f.cfg.Aggregators+i+1)}
+	if err := f.writeExpected(expected.String()); err != nil {
+		return err
+	}
+	for i := range outside {
+		a, err := f.newAggregator(f.cfg.Aggregators + i)
+		if err != nil {
+			return err
+		}
+		f.outside = append(f.outside, a)
+	}
+	return nil
 }
 
 // virtualSeeds are gossip addresses of the first virtual nodes.
@@ -147,15 +146,9 @@ func (f *Fleet) virtualSeeds() []string {
 	return seeds
 }
 
-// outsideCommand is the command line of the i-th aggregator outside.
-func (f *Fleet) outsideCommand(i int) string {
-	name, addr := f.outsider(i).Name, f.cfg.host(1, f.cfg.Aggregators+i)
-	cert := filepath.Join(f.dir, "tls", "aggregator-"+name)
-	api := netip.AddrPortFrom(f.cfg.Listen.Addr(), f.cfg.Listen.Port()+uint16(f.cfg.Aggregators+i))
-	return fmt.Sprintf("bin/rollcall-aggregator --name %s --metric-resolution %v --listen %v --debug-listen %s --metrics-listen %s"+
-		" --gossip-bind %v --join %s --cluster-label %s --gossip-key-file %s --tls-cert-file %s.pem --tls-key-file %s.key --tls-ca-file %s --expected-nodes-file %s",
-		name, f.cfg.Resolution, api, at(addr, 9811), at(addr, 9812),
-		addr, strings.Join(f.seeds(), ","), f.label, f.keyFile, cert, cert, f.authority.CA(), f.expectedFile)
+// outsideCommand is the command line of the first aggregator outside.
+func (f *Fleet) outsideCommand() string {
+	return "bin/rollcall-aggregator " + strings.Join(f.outside[0].arguments(), " ")
 }
 
 // explainVirtual prints where everything is, and lines to try.
@@ -181,7 +174,7 @@ Try:
   curl -s -X POST 'http://%v/virtual?nodes=%s&fault=slow:3s' && curl -s '%s/api/v1/node?window=1m'
 
 Ctrl-C stops the fleet.
-`, nodes[0], nodes[len(nodes)-1], first.Address, virtual.PeerPort, outside, filepath.Join(f.dir, "tls"), f.outsideCommand(0),
+`, nodes[0], nodes[len(nodes)-1], first.Address, virtual.PeerPort, outside, filepath.Join(f.dir, "tls"), f.outsideCommand(),
 		url, url, url, f.cfg.Admin, nodes[len(nodes)-1], url)
 	return nil
 }

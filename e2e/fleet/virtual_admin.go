@@ -29,7 +29,7 @@ func (f *Fleet) adminVirtual(ctx context.Context, mux *http.ServeMux) {
 		f.orderVirtual(ctx, w, r, r.FormValue("nodes"))
 	})
 	mux.HandleFunc("GET /virtual/aggregator", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, map[string]string{"command": f.outsideCommand(0)})
+		reply(w, map[string]string{"command": f.outsideCommand()})
 	})
 	mux.HandleFunc("GET /truth", func(w http.ResponseWriter, r *http.Request) {
 		from, to, err := window(r)

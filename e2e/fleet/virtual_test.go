@@ -157,7 +157,7 @@ func TestOutsideCommand(t *testing.T) {
 	if err := f.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	words := strings.Fields(f.outsideCommand(0))
+	words := strings.Fields(f.outsideCommand())
 	var outside app.Config
 	fs := pflag.NewFlagSet(words[0], pflag.ContinueOnError)
 	outside.AddFlags(fs)

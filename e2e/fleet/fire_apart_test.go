@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
+	"github.com/rollcall-metrics/rollcall/pkg/member"
+)
+
+// apart makes the aggregators processes of their own: each end of thousands of
+// connections is an open file, and a process may not have as many as it likes.
+func (f *fire) apart(t *testing.T) {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "rollcall-aggregator")
+	if out, err := exec.Command("go", "build", "-o", binary, "../../aggregator").CombinedOutput(); err != nil {
+		t.Fatalf("build the aggregator: %v\n%s", err, out)
+	}
+	f.processes = map[*aggregator]*exec.Cmd{}
+	for _, a := range f.aggregators {
+		a.begin = func(context.Context) (func(context.Context) error, error) { return f.beginApart(a, binary) }
+	}
+}
+
+// beginApart starts an aggregator's process.
+func (f *fire) beginApart(a *aggregator, binary string) (func(context.Context) error, error) {
+	said := new(tail)
+	cmd := exec.Command(binary, append(a.arguments(), "--node-timeout", a.cfg.Fanout.NodeTimeout.String(), "--log-level", "error")...)
+	cmd.Stderr = said
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	f.processes[a] = cmd
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return func(ctx context.Context) error {
+		end := syscall.SIGTERM
+		select {
+		case err := <-ended:
+			return fmt.Errorf("it ended by itself: %w: %s", err, said.b)
+		case <-ctx.Done():
+		}
+		if member.Crashed(ctx) {
+			end = syscall.SIGKILL
+		}
+		if err := cmd.Process.Signal(end); err != nil {
+			return err
+		}
+		if err := <-ended; err != nil && end == syscall.SIGTERM {
+			return fmt.Errorf("after SIGTERM: %w: %s", err, said.b)
+		}
+		return nil
+	}, nil
+}
+
+// memory is what an aggregator takes, in bytes: what its process had resident
+// at most since afresh, or the live heap of this process.
+func (f *fire) memory(a *aggregator, afresh bool) (uint64, error) {
+	p := f.processes[a]
+	if p == nil {
+		return liveHeap(afresh), nil
+	}
+	if afresh {
+		if err := meter.ResetPeak(p.Process.Pid); err != nil {
+			return 0, err
+		}
+	}
+	peak, err := meter.PeakOf(p.Process.Pid)
+	return uint64(peak * (1 << 20)), err
+}
+
+// stacks are those of all goroutines of an aggregator that is a process of its
+// own.
+func (f *fire) stacks(a *aggregator) (string, error) {
+	resp, err := f.web.Get("http://" + a.cfg.DebugListen + "/debug/pprof/goroutine?debug=2")
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}

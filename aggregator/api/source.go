@@ -33,6 +33,7 @@ type Agents interface {
 // which pods; *snapshot.Snapshot is one.
 type Snapshot interface {
 	Current(ctx context.Context) *snapshot.View
+	Finding(ctx context.Context, namespace, pod string) *snapshot.View
 }
 
 // A Fleet answers /api/v1 from all nodes that should be here: the newest values
@@ -65,7 +66,12 @@ func (f *Fleet) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error)
 		// keep a flight waiting.
 		limited, cancel := context.WithTimeout(ctx, q.Timeout/2)
 		defer cancel()
-		view := f.Snapshot.Current(limited)
+		var view *snapshot.View
+		if q.Latest || q.Pod == "" {
+			view = f.Snapshot.Current(limited)
+		} else {
+			view = f.Snapshot.Finding(limited, q.Namespace, q.Pod)
+		}
 		if q.Namespace != "" && q.Node == "" {
 			if nodes = view.Candidates(q.Namespace, q.Pod); len(nodes) == 0 {
 				// Every node has said that it has no such pod.
@@ -85,7 +91,7 @@ func latest(view *snapshot.View, q apiv1.Question, nodes []string) apiv1.Answer 
 	if q.Namespace == "" && q.Node == "" {
 		nodes = nil // all, which is less work than thousands by name
 	}
-	a := apiv1.Answer{Coverage: view.Coverage(nodes), Tag: view.Tag()}
+	a := apiv1.Answer{Coverage: view.Coverage(nodes), Tag: view.Tag(), Slot: view.Slot()}
 	if q.Pods {
 		a.Parts = view.Parts(q.Namespace, q.Pod, q.Node)
 		if q.Namespace != "" && view.Knows(q.Namespace, q.Pod) {

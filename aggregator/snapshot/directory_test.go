@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -65,6 +66,53 @@ func TestDirectoryOfFailingNodes(t *testing.T) {
 		expect(t, "missing", missing(v), "b truncated 0")
 		expect(t, "pods of a part", pods(v, "shop", "new", ""), "shop/new@b")
 		expect(t, "what a part does not have", candidates(v, "shop", "cart-b"), "b")
+	})
+}
+
+// TestFinding: who asks for a pod that ran a slot ago does not wait for all
+// nodes, but has them asked; who asks for any other pod waits.
+func TestFinding(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet("a", "b", "c")
+		s := f.open(t)
+		find := func(pod string, slots, seconds int, want string) {
+			t.Helper()
+			s.Current(t.Context())
+			synctest.Wait()
+			for range slots {
+				nextSlot()
+			}
+			f.count()
+			began := time.Now()
+			v := s.Finding(t.Context(), "shop", pod)
+			expect(t, pod, candidates(v, "shop", pod), want)
+			if waited := time.Since(began); waited != time.Duration(seconds)*time.Second {
+				t.Errorf("%s after %d slots: waited %v, want %d s", pod, slots, waited, seconds)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if rounds, _ := f.count(); (rounds == 1) != (slots > 0) {
+				t.Errorf("%s after %d slots: %d rounds", pod, slots, rounds)
+			}
+		}
+		v := s.Finding(t.Context(), "shop", "cart-a")
+		expect(t, "a pod, at the start", candidates(v, "shop", "cart-a"), "a")
+		f.change(func() { f.slow["c"] = time.Second })
+		find("cart-a", 0, 0, "a")
+		find("cart-a", 1, 0, "a")
+		find("cart-a", 2, 1, "a") // too long ago
+		find("nobody", 1, 1, "")
+		f.change(func() { f.pods["a"], f.pods["b"] = nil, append(f.pods["b"], "shop/cart-a") })
+		find("cart-a", 1, 0, "a") // it has moved just now
+		find("cart-a", 1, 0, "a b")
+		f.change(func() { f.pods["b"] = f.pods["b"][:1] })
+		find("cart-a", 1, 0, "a b")
+		find("cart-a", 1, 1, "a b") // it runs no more: it may be anywhere
+
+		s.Current(t.Context())
+		nextSlot()
+		f.change(func() { f.expected = []string{"a", "c"} })
+		expect(t, "a pod of a node that is not expected any more", candidates(s.Finding(t.Context(), "shop", "cart-b"), "shop", "cart-b"), "")
 	})
 }
 

@@ -90,16 +90,7 @@ func (s *Snapshot) Close() {
 // come until then.
 func (s *Snapshot) Current(ctx context.Context) *View {
 	for {
-		expected := s.expected.Nodes()
-		slot := s.lastEnded()
-		s.mu.Lock()
-		v := s.current.Load()
-		fresh := v.slot == slot && v.whole && slices.Equal(v.expected, expected)
-		if s.flight == nil && !s.closed && (!fresh || v.due(time.Now())) {
-			s.start(slot, expected)
-		}
-		f := s.flight
-		s.mu.Unlock()
+		v, f, fresh := s.refresh()
 		if fresh || f == nil {
 			return v
 		}
@@ -114,6 +105,35 @@ func (s *Snapshot) Current(ctx context.Context) *View {
 			return s.current.Load()
 		}
 	}
+}
+
+// Finding returns a snapshot that tells who has samples of a pod. That of the
+// slot before will do if the pod was running then: all nodes are being asked for
+// the next one, but nobody waits for them to learn about one pod. Should it have
+// moved since, its new node is found a slot later. Otherwise it is as Current.
+func (s *Snapshot) Finding(ctx context.Context, namespace, pod string) *View {
+	v, _, fresh := s.refresh()
+	before := s.lastEnded() - int64(s.resolution/time.Second)
+	if fresh || (v.slot >= before && v.runs(namespace, pod) && slices.Equal(v.expected, s.expected.Nodes())) {
+		return v
+	}
+	return s.Current(ctx)
+}
+
+// refresh begins a flight if there is something to ask. It returns the snapshot
+// as it is, the flight that is under way, if any, and whether the snapshot is
+// that of the last slot that has ended.
+func (s *Snapshot) refresh() (v *View, f *flight, fresh bool) {
+	expected := s.expected.Nodes()
+	slot := s.lastEnded()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v = s.current.Load()
+	fresh = v.slot == slot && v.whole && slices.Equal(v.expected, expected)
+	if s.flight == nil && !s.closed && (!fresh || v.due(time.Now())) {
+		s.start(slot, expected)
+	}
+	return v, s.flight, fresh
 }
 
 // lastEnded is the last slot that has ended: all agents have had time to

@@ -123,6 +123,9 @@ func (v *View) due(now time.Time) bool { return !v.retry.IsZero() && !now.Before
 // the same tag, in whatever process, the samples are the same.
 func (v *View) Tag() string { return v.tag }
 
+// Slot is the last slot whose samples it has, in Unix seconds; 0 if it has none.
+func (v *View) Slot() int64 { return v.slot }
+
 // Coverage says how nodes are covered: those of the expected ones that are
 // named, or all of them if nodes is nil.
 func (v *View) Coverage(nodes []string) coverage.Coverage {
@@ -214,10 +217,22 @@ func partAt(pods [][]byte, at int, namespace, pod string) (chunk.Chunk, bool) {
 // namespace, as far as they have said what they have.
 func (v *View) Knows(namespace, pod string) bool { return len(v.index.find(namespace, pod)) > 0 }
 
+// runs tells whether a pod is in the newest scrape of a node.
+func (v *View) runs(namespace, pod string) bool {
+	for _, ns := range v.index.find(namespace, pod) {
+		for i := range ns.places {
+			if p := &ns.places[i]; p.gone == 0 && v.nodes[p.node] != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Candidates are the nodes that may have samples of a pod or, if pod is empty,
-// of a namespace: those of which it is known, and those that cannot say now. Where a pod is in a newest scrape, those that cannot say do not
-// count, as far as they have ever said what they have: a pod is at one place
-// at a time.
+// of a namespace: those of which it is known, and those that cannot say now.
+// Where a pod is in a newest scrape, those that cannot say do not count, as far
+// as they have ever said what they have: a pod is at one place at a time.
 func (v *View) Candidates(namespace, pod string) []string {
 	var nodes []string
 	known := make([]bool, len(v.nodes))

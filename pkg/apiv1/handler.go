@@ -154,8 +154,8 @@ func (h *handler) ask(c *gin.Context, q Question) (p params, answer Answer, ok b
 		fail(c, err, nil)
 		return p, answer, false
 	}
-	if p.latest { // a slot may have ended while the source was asked
-		p.to = model.SlotOf(time.Now(), h.cfg.Resolution) - int64(h.cfg.Resolution/time.Second)
+	if answer.Slot != 0 {
+		p.from, p.to = answer.Slot-(q.To-q.From), answer.Slot
 	}
 	return p, answer, true
 }

@@ -266,6 +266,14 @@ func TestLatest(t *testing.T) {
 		})
 	}
 	synctest.Test(t, latest)
+	synctest.Test(t, func(t *testing.T) { // the slot ends just after the question
+		time.Sleep(time.Until(time.Unix(1795230104+15, 0)))
+		f := complete(fleet(t))
+		f.answer.Slot = 1795230105
+		if w := get(f, "/api/v1/pod/shop?latest=true"); strings.Count(w.Body.String(), `"timestamp":1795230105`) != 2 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
 }
 
 func latest(t *testing.T) {

@@ -39,6 +39,9 @@ type Answer struct {
 	// Tag, if not empty, changes whenever the answer to the same question does,
 	// and is the same in every process: it becomes the ETag.
 	Tag string
+	// Slot, if not 0, is the last slot of newest values, in Unix seconds: another
+	// one may have ended after the question was asked.
+	Slot int64
 	// Done, if not nil, is called once nothing more is read of the answer.
 	Done func()
 }

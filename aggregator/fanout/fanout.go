@@ -3,6 +3,7 @@ package fanout
 import (
 	"cmp"
 	"context"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +31,15 @@ const (
 	// much as 5000 such nodes may be asked for at a time; longer needs a step.
 	DefaultQueryBudget = 256 << 20
 	// DefaultProcessBudget bounds the bytes of the answers to all questions: two
-	// of the largest at once, or a hundred of the usual ones.
+	// of the largest at once, or a hundred of the usual ones. It is less if the
+	// process may not use three times as much: answers need half as much again
+	// until their garbage is collected, and the rest is for connections and the
+	// snapshot, 220 MB at 5000 nodes.
 	DefaultProcessBudget = 2 * DefaultQueryBudget
+	memoryPart           = 3
+	// reserve is the part of the process budget that questions to many nodes leave
+	// to those to few, and to the snapshot, which take little and are never refused.
+	reserve = 4
 )
 
 // Agents are the agents of all nodes; [*agents.Client] is them. They are safe
@@ -55,8 +63,10 @@ type Config struct {
 	// from the question's beginning, so that nodes whose turn comes late do not
 	// make the question late, but a node always has two thirds of it.
 	NodeTimeout time.Duration
-	// QueryBudget bounds the bytes of all answers to one question, ProcessBudget
-	// of all questions until their End; 0 is the default.
+	// QueryBudget bounds the bytes of all answers to one question; 0 is
+	// DefaultQueryBudget. ProcessBudget is that of all questions until their End; 0
+	// is DefaultProcessBudget, or a third of GOMEMLIMIT if that is less. One question
+	// has no more than all of them.
 	QueryBudget, ProcessBudget int64
 }
 
@@ -79,10 +89,10 @@ type Fanout struct {
 func New(cfg Config, a Agents, reg prometheus.Registerer) *Fanout {
 	f := &Fanout{
 		nodeTimeout:   cmp.Or(cfg.NodeTimeout, DefaultNodeTimeout),
-		queryBudget:   cmp.Or(cfg.QueryBudget, DefaultQueryBudget),
-		processBudget: cmp.Or(cfg.ProcessBudget, DefaultProcessBudget),
+		processBudget: cmp.Or(cfg.ProcessBudget, processBudget(debug.SetMemoryLimit(-1))),
 		places:        cmp.Or(cfg.InFlight, DefaultInFlight),
 	}
+	f.queryBudget = min(cmp.Or(cfg.QueryBudget, DefaultQueryBudget), f.processBudget)
 	f.admission = newAdmission(int64(f.places))
 	f.history = newHistory(a.Incarnation)
 	f.metrics = newMetrics(reg, f)
@@ -91,6 +101,9 @@ func New(cfg Config, a Agents, reg prometheus.Registerer) *Fanout {
 	})
 	return f
 }
+
+// processBudget is the budget of a process that may use so much memory, in bytes.
+func processBudget(memory int64) int64 { return min(DefaultProcessBudget, memory/memoryPart) }
 
 // Close ends the probes of nodes and waits for them. Questions may still be
 // asked; nodes that fail are not probed any more.
@@ -118,6 +131,7 @@ func (f *Fanout) Begin(ctx context.Context, nodes int, timeout time.Duration) (*
 		return nil, err
 	}
 	q.weight = weight
+	q.most -= f.processBudget / reserve
 	return q, nil
 }
 
@@ -129,5 +143,5 @@ func (f *Fanout) Do(ctx context.Context, nodes []string, timeout time.Duration, 
 }
 
 func (f *Fanout) question(timeout time.Duration) *Question {
-	return &Question{fanout: f, deadline: time.Now().Add(timeout)}
+	return &Question{fanout: f, deadline: time.Now().Add(timeout), most: f.processBudget}
 }

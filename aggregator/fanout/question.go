@@ -27,6 +27,7 @@ type Question struct {
 	fanout   *Fanout
 	deadline time.Time // of all of it
 	weight   int64     // in the admission, until the nodes have been asked
+	most     int64     // how many bytes all questions may hold when this one takes more
 
 	bytes    atomic.Int64 // held: of the answers so far
 	answered atomic.Int64 // nodes, and the bytes of their answers
@@ -112,8 +113,8 @@ func (q *Question) take(n int64) error {
 	case n <= 0:
 	case mine > q.fanout.queryBudget:
 		return fmt.Errorf("the answers of all nodes are larger than %vB, the budget of one question%s", cli.Bytes(q.fanout.queryBudget), wayOut)
-	case all > q.fanout.processBudget:
-		return fmt.Errorf("the answers to all questions are larger than %vB, the budget of this process; ask again later%s", cli.Bytes(q.fanout.processBudget), orWayOut)
+	case all > q.most:
+		return fmt.Errorf("the answers to all questions are larger than the %vB that this process has for them; ask again later%s", cli.Bytes(q.most), orWayOut)
 	}
 	return nil
 }
@@ -132,8 +133,8 @@ func (q *Question) room() error {
 	switch {
 	case q.bytes.Load()+usual > q.fanout.queryBudget:
 		return fmt.Errorf("not asked: the answers of other nodes used up the %vB of one question%s", cli.Bytes(q.fanout.queryBudget), wayOut)
-	case q.fanout.held.Load()+usual > q.fanout.processBudget:
-		return fmt.Errorf("not asked: the answers to all questions used up the %vB of this process; ask again later%s", cli.Bytes(q.fanout.processBudget), orWayOut)
+	case q.fanout.held.Load()+usual > q.most:
+		return fmt.Errorf("not asked: the answers to all questions used up the %vB that this process has for them; ask again later%s", cli.Bytes(q.most), orWayOut)
 	}
 	return nil
 }

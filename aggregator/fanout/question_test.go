@@ -2,6 +2,8 @@ package fanout
 
 import (
 	"context"
+	"math"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -41,8 +43,8 @@ func TestBudgets(t *testing.T) {
 	}{
 		{"all fits", 1000, 1500, 500, 10, nil},
 		{"the question's", 500, 1500, 500, 5, []string{"used up the 500B of one question", "step="}},
-		{"the process's", 1000, 1500, 700, 8, []string{"used up the 1500B of this process", "ask again later"}},
-		{"none left at all", 1000, 1500, 1500, 0, []string{"answers to all questions are larger than 1500B", "ask again later"}},
+		{"the process's", 1000, 1500, 700, 8, []string{"used up the 1500B that this process has", "ask again later"}},
+		{"none left at all", 1000, 1500, 1500, 0, []string{"answers to all questions are larger than the 1500B", "ask again later"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f, _ := newFanout(t, Config{InFlight: 1, QueryBudget: 1 << 20, ProcessBudget: tc.process}, new(nodes))
@@ -124,4 +126,40 @@ func TestDeadlineOfAQuestion(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
+}
+
+// Questions to many nodes leave something to those to few.
+func TestReserve(t *testing.T) {
+	f, _ := newFanout(t, Config{InFlight: 1, QueryBudget: 1 << 20, ProcessBudget: 1000}, new(nodes))
+	many, few := begin(t, f, fewNodes+1), begin(t, f, 2)
+	defer many.End()
+	defer few.End()
+	if ok := count(askBytes(t, many, fewNodes+1, 100), coverage.OK); ok != 7 {
+		t.Errorf("%d answers of 100 bytes within three quarters of 1000", ok)
+	}
+	if ok := count(askBytes(t, few, 2, 100), coverage.OK); ok != 2 {
+		t.Errorf("%d of 2 nodes answered", ok)
+	}
+	if ok := count(f.Do(t.Context(), names(fewNodes+1), time.Minute, func(context.Context, int, func(int) bool) error { return nil }), coverage.OK); ok != fewNodes+1 {
+		t.Errorf("%d of all nodes answered the snapshot", ok)
+	}
+}
+
+// Where memory is scarce, so are budgets.
+func TestBudgetsOfLittleMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(300 << 20)
+	defer debug.SetMemoryLimit(before)
+	for _, tc := range []struct{ cfg, want Config }{
+		{Config{}, Config{QueryBudget: 100 << 20, ProcessBudget: 100 << 20}},
+		{Config{QueryBudget: 5 << 20}, Config{QueryBudget: 5 << 20, ProcessBudget: 100 << 20}},
+		{Config{ProcessBudget: 1 << 30}, Config{QueryBudget: DefaultQueryBudget, ProcessBudget: 1 << 30}},
+	} {
+		f, _ := newFanout(t, tc.cfg, new(nodes))
+		if f.queryBudget != tc.want.QueryBudget || f.processBudget != tc.want.ProcessBudget {
+			t.Errorf("%+v: %d and %d bytes", tc.cfg, f.queryBudget, f.processBudget)
+		}
+	}
+	if got := processBudget(math.MaxInt64); got != DefaultProcessBudget {
+		t.Errorf("%d bytes without a limit", got)
+	}
 }

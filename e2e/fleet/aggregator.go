@@ -46,7 +46,7 @@ func (f *Fleet) newAggregator(i int) (*aggregator, error) {
 				Timing: f.timing(), Wrap: host.Gossip,
 			},
 			Agents: agents.Config{Dial: host.DialContext, NodeBudget: agents.DefaultNodeBudget},
-			Fanout: fanout.Config{InFlight: 256, NodeTimeout: 1500 * time.Millisecond, QueryBudget: fanout.DefaultQueryBudget, ProcessBudget: fanout.DefaultProcessBudget},
+			Fanout: fanout.Config{InFlight: 256, NodeTimeout: 1500 * time.Millisecond, QueryBudget: fanout.DefaultQueryBudget},
 		},
 	}
 	a.begin = func(ctx context.Context) (func(context.Context) error, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -12,6 +13,10 @@ import (
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
 	"github.com/rollcall-metrics/rollcall/pkg/member"
 )
+
+// apartMemory is what an aggregator that is a process of its own is told to use,
+// GOMEMLIMIT in MiB: nine tenths of what its container would have.
+const apartMemory = 512
 
 // apart makes the aggregators processes of their own: each end of thousands of
 // connections is an open file, and a process may not have as many as it likes.
@@ -32,6 +37,7 @@ func (f *fire) beginApart(a *aggregator, binary string) (func(context.Context) e
 	said := new(tail)
 	cmd := exec.Command(binary, append(a.arguments(), "--node-timeout", a.cfg.Fanout.NodeTimeout.String(), "--log-level", "error")...)
 	cmd.Stderr = said
+	cmd.Env = append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%dMiB", apartMemory))
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -108,8 +108,11 @@ func fireOverload(t *testing.T, f *fire) {
 	f.until(t, "one pod is answered", func() error { return f.checkPod(t, a, f.ledger.aContainer(node)) })
 	_ = f.checkLatest(t, a, nil) // on a busy machine some may be stale
 	end()
+	if most := uint64(apartMemory) << 20 * 10 / 9; f.processes != nil && worst.Load() > most {
+		t.Errorf("%d MiB: its container, with %d MiB, would have ended it", worst.Load()>>20, most>>20)
+	}
 	grown := int64(worst.Load()) - int64(before)
-	t.Logf("%d answered, %d refused, at most %d at once; its memory grew by at most %d MiB", answered.Load(), refused.Load(), most, grown>>20)
+	t.Logf("%d answered, %d refused, at most %d at once; its memory grew by at most %d MiB to %d", answered.Load(), refused.Load(), most, grown>>20, worst.Load()>>20)
 	if grown > int64(f.cfg.VirtualNodes)*fireHeap {
 		t.Errorf("its memory grew by %d MiB", grown>>20)
 	}

@@ -127,7 +127,7 @@ func (h *history) record(r *record, node string, res *Result, now time.Time) {
 		r.failures = 0
 	} else {
 		r.failures++
-		r.err, r.errAt = short(res.Err), now
+		r.err, r.errAt = res.Reason(), now
 	}
 	switch answers, fails := judge(res.Outcome, res.Err); {
 	case answers:

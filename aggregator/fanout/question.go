@@ -2,11 +2,13 @@ package fanout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 )
@@ -59,13 +61,21 @@ func Coverage(nodes []string, results []Result) coverage.Coverage {
 			c.Answered++
 			continue
 		}
-		c.Missing = append(c.Missing, coverage.Missing{Node: nodes[i], Outcome: r.Outcome, Elapsed: r.Elapsed, Err: short(r.Err)})
+		c.Missing = append(c.Missing, coverage.Missing{Node: nodes[i], Outcome: r.Outcome, Elapsed: r.Elapsed, Err: r.Reason()})
 	}
 	return c
 }
 
-// short is an error's text, cut to maxErr bytes.
-func short(err error) string {
+// Reason is why a node did not answer, in at most maxErr bytes and without the
+// node's name; empty if it did.
+func (r *Result) Reason() string {
+	err := r.Err
+	if err == nil {
+		return ""
+	}
+	if known, ok := errors.AsType[*agents.Error](err); ok {
+		err = known.Err
+	}
 	text := err.Error()
 	if len(text) <= maxErr {
 		return text

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"errors"
 	"math"
 	"runtime/debug"
 	"strings"
@@ -161,5 +162,18 @@ func TestBudgetsOfLittleMemory(t *testing.T) {
 	}
 	if got := processBudget(math.MaxInt64); got != DefaultProcessBudget {
 		t.Errorf("%d bytes without a limit", got)
+	}
+}
+
+// The coverage names the node: its reason does not.
+func TestReason(t *testing.T) {
+	long := strings.Repeat("x", maxErr)
+	for want, err := range map[string]error{
+		"": nil, "no route": errors.New("no route"), "it broke off": &agents.Error{Node: "node-1", Err: errors.New("it broke off")},
+		long: errors.New(long), long[:maxErr-3] + "…": errors.New(long + "x"),
+	} {
+		if got := (&Result{Err: err}).Reason(); got != want {
+			t.Errorf("%v: %q", err, got)
+		}
 	}
 }

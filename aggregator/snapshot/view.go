@@ -83,10 +83,7 @@ func (v *View) see(n *node) seen {
 			result.Outcome, result.Err = coverage.OK, nil
 		}
 	}
-	m := coverage.Missing{Node: n.name, Outcome: result.Outcome, Elapsed: result.Elapsed}
-	if result.Err != nil {
-		m.Err = result.Err.Error()
-	}
+	m := coverage.Missing{Node: n.name, Outcome: result.Outcome, Elapsed: result.Elapsed, Err: result.Reason()}
 	switch {
 	case result.Outcome == coverage.OK && x.answer == nil && a.slot == 0:
 		// It has no sample at all: that is its whole answer.

@@ -122,7 +122,7 @@ func BenchmarkSnapshot(b *testing.B) {
 // hundredThousand are the chunks of 100,000 points: 40 samples of 2500 nodes.
 func hundredThousand(tb testing.TB) *fake {
 	r := rand.New(rand.NewPCG(3, 4))
-	f := &fake{answer: Answer{Coverage: coverage.Coverage{Expected: 2500, Asked: 2500, Answered: 2500}}}
+	f := &fake{always: true, answer: Answer{Coverage: coverage.Coverage{Expected: 2500, Asked: 2500, Answered: 2500}}}
 	for i := range 2500 {
 		b := chunk.NewBuilder(chunk.Header{Block: t0, Resolution: 15 * time.Second})
 		for slot := range int64(40) {
@@ -149,10 +149,15 @@ func BenchmarkRender(b *testing.B) {
 	}
 	var names []string
 	var all []*entity
+	points := 0
 	m := newMerger(p, &answer)
 	for name, own := range m.nodes() {
 		names, all = append(names, name), append(all, own)
 		m.used = nil // it stays
+		points += own.len()
+	}
+	if points != 100_000 {
+		b.Fatalf("%d points", points)
 	}
 	b.Run("append", func(b *testing.B) {
 		b.ReportAllocs()

@@ -165,26 +165,30 @@ func (r *renderer) points(e *entity) {
 	if r.latest && len(points) > 1 {
 		points = points[len(points)-1:]
 	}
-	r.buf = append(r.buf, `,"metrics":[`...)
+	b := append(r.buf, `,"metrics":[`...)
 	for i := range points {
 		p := &points[i]
 		if i > 0 {
-			r.buf = append(r.buf, ',')
+			b = append(b, ',')
 		}
-		r.buf = append(r.buf, r.stamp(p.Slot)...)
+		b = append(b, r.stamp(p.Slot)...)
 		for col, v := range s.Values(p) {
 			if p.Has&(1<<col) == 0 {
 				continue
 			}
-			r.buf = append(r.buf, r.keys[col]...)
-			r.buf = strconv.AppendUint(r.buf, shown(r.metrics[col], v), 10)
+			b = append(b, r.keys[col]...)
+			b = strconv.AppendUint(b, shown(r.metrics[col], v), 10)
 		}
-		r.buf = append(r.buf, '}')
-		if r.flush(false); r.failed != nil {
-			return
+		b = append(b, '}')
+		if len(b) >= flushAt {
+			r.buf = b
+			if r.flush(false); r.failed != nil {
+				return
+			}
+			b = r.buf
 		}
 	}
-	r.buf = append(r.buf, ']')
+	r.buf = append(b, ']')
 }
 
 // shown is the value in the unit of the HTTP API: cpu in millicores, rounded

@@ -83,8 +83,8 @@ func (d *Decoder) Err() error { return d.err }
 
 // readTuple reads a tuple's head, up to its first row.
 func (d *Decoder) readTuple() error {
-	head, n := binary.Uvarint(d.rest)
-	if n <= 0 {
+	head, n := uvarint(d.rest, 0)
+	if n == 0 {
 		return corrupt("head of a tuple")
 	}
 	d.rest = d.rest[n:]

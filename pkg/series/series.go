@@ -51,27 +51,27 @@ func (s *Series) Values(p *Point) []uint64 { return s.values[p.at : p.at+len(s.m
 func (s *Series) Add(slot, start int64, v *model.Values) {
 	p := Point{Slot: slot, start: start, at: len(s.values)}
 	for i, m := range s.metrics {
-		if v.Has(m) {
+		x, ok := v.Get(m)
+		if ok {
 			p.Has |= 1 << i
 		}
-	}
-	if p.Has == 0 {
-		return
-	}
-	if n := len(s.points); n > 0 && s.points[n-1].Slot >= slot {
-		if last := s.points[n-1]; last.Slot > slot {
-			s.unsorted = true
-		} else if last.start > start {
-			return
-		} else {
-			// Replaced at once: a node that repeats itself costs no memory.
-			p.at = last.at
-			s.points, s.values = s.points[:n-1], s.values[:p.at]
-		}
-	}
-	for _, m := range s.metrics {
-		x, _ := v.Get(m)
 		s.values = append(s.values, x)
+	}
+	n := len(s.points)
+	switch {
+	case p.Has == 0:
+		s.values = s.values[:p.at]
+		return
+	case n == 0 || s.points[n-1].Slot < slot:
+	case s.points[n-1].Slot > slot:
+		s.unsorted = true
+	case s.points[n-1].start > start:
+		s.values = s.values[:p.at]
+		return
+	default: // replaced at once: a node that repeats itself costs no memory
+		last := s.points[n-1].at
+		copy(s.values[last:], s.values[p.at:])
+		s.points, s.values, p.at = s.points[:n-1], s.values[:p.at], last
 	}
 	s.points = append(s.points, p)
 }

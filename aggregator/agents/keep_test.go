@@ -101,8 +101,8 @@ func TestConnectionsAreOpenedAtABoundedRate(t *testing.T) {
 		// window is a time in which no more than maxOpening begin.
 		window, took time.Duration
 	}{
-		{"that answer", 10 * time.Millisecond, maxOpening * openEvery, n * openEvery},
-		{"that do not", time.Hour, openTimeout, n / maxOpening * openTimeout},
+		{"that answer", 10 * time.Millisecond, openEvery, n / maxOpening * openEvery},
+		{"that do not", time.Hour, openTimeout, n / maxOpening * (openTimeout + openEvery)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -43,8 +43,8 @@ func (b *bench) startAgent(ctx context.Context, name string, res time.Duration, 
 	}
 	a.ports = q.Ports
 	q.Resolution, q.Join = res, join
-	cmd := exec.CommandContext(ctx, b.cfg.Agent, append(q.Flags(), "--log-level", "error")...)
-	if a.Process, err = child.Start(b.cfg.Agent, cmd); err != nil {
+	cmd := exec.CommandContext(ctx, b.cfg.Binary, append(q.Flags(), "--log-level", "error")...)
+	if a.Process, err = child.Start(b.cfg.Binary, cmd); err != nil {
 		return nil, errors.Join(err, a.kubelet.close())
 	}
 	for began := time.Now(); ; {

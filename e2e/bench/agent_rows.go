@@ -136,7 +136,7 @@ func (b *bench) pace(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.Set("pace/agent", all-b.rosterCPU, "%s for %v with %d samples, less %s millicores of a roster alone; resident then %.1f MiB: %v", b.cfg.Agent, b.cfg.Pace, sampled, report.Number(b.rosterCPU), r.All, r)
+	b.Set("pace/agent", all-b.rosterCPU, "%s for %v with %d samples, less %s millicores of a roster alone; resident then %.1f MiB: %v", b.cfg.Binary, b.cfg.Pace, sampled, report.Number(b.rosterCPU), r.All, r)
 	return nil
 }
 
@@ -162,7 +162,7 @@ func (b *bench) resident(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.Set("resident/agent", r.All, "%s: %v", b.cfg.Agent, r)
+	b.Set("resident/agent", r.All, "%s: %v", b.cfg.Binary, r)
 	return nil
 }
 
@@ -214,7 +214,7 @@ func (b *bench) idle(ctx context.Context) (err error) {
 			continue
 		}
 		b.rosterCPU = alone
-		b.Set("idle/agent", all-alone, "%s with 24 h of history and slots of %v uses %s, of which the roster, measured in a process of its own, is taken off; for %v each, the runtime's collection every 2 min included", b.cfg.Agent, idleResolution, report.Number(all), b.cfg.Idle)
+		b.Set("idle/agent", all-alone, "%s with 24 h of history and slots of %v uses %s, of which the roster, measured in a process of its own, is taken off; for %v each, the runtime's collection every 2 min included", b.cfg.Binary, idleResolution, report.Number(all), b.cfg.Idle)
 		b.Set("idle/frozen", without, "the same agent/app in a process whose gossip and probes come once a day: no subtraction, no noise of the roster")
 		b.Set("idle/roster", alone, "")
 		return nil
@@ -263,6 +263,6 @@ func (b *bench) crowd(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.Set("crowd/agent", r.All, "%s, e2e/crowd simulates the other %d members, which gossip; %v; it then uses %s millicores, gossip and sampling together", b.cfg.Agent, b.cfg.Crowd-1, r, report.Number(cpu))
+	b.Set("crowd/agent", r.All, "%s, e2e/crowd simulates the other %d members, which gossip; %v; it then uses %s millicores, gossip and sampling together", b.cfg.Binary, b.cfg.Crowd-1, r, report.Number(cpu))
 	return nil
 }

@@ -49,8 +49,8 @@ func TestAllRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Agent: agent, JSON: filepath.Join(dir, "docs", "agent.json"), Only: only, Dir: dir,
-		Slots: 2 * blockSlots, Days: 3, Pace: job.Resolution, Idle: time.Second, Settle: 0, Crowd: 20, Seed: 1, Repeat: 10 * time.Millisecond,
+		Options: report.Options{Binary: agent, JSON: filepath.Join(dir, "docs", "agent.json"), Only: only, Dir: dir},
+		Slots:   2 * blockSlots, Days: 3, Pace: job.Resolution, Idle: time.Second, Crowd: 20, Seed: 1, Repeat: 10 * time.Millisecond,
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestAllRows(t *testing.T) {
 
 // A measurement that fails leaves its rows in the table, and the exit code is 1.
 func TestFailureIsSaid(t *testing.T) {
-	cfg := Config{Agent: "/nonexistent", Only: "binary", Dir: t.TempDir(), Slots: 2 * blockSlots}
+	cfg := Config{Options: report.Options{Binary: "/nonexistent", Only: "binary", Dir: t.TempDir()}, Slots: 2 * blockSlots}
 	var out strings.Builder
 	err := run(t.Context(), cfg, &out, io.Discard, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(out.String(), "FAILED") || !strings.Contains(out.String(), "/nonexistent") {

@@ -3,14 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"regexp"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/rollcall-metrics/rollcall/e2e/bench/job"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
@@ -19,33 +18,24 @@ const blockSlots = model.BlockSeconds / job.SlotSeconds
 
 // A Config is what is measured, and for how long.
 type Config struct {
-	Agent   string // the agent's binary
-	JSON    string // where the report goes; "" is nowhere
-	Only    string // regular expression of measurements
-	Dir     string // for scratch files
-	Profile string // directory for profiles; "" is none
-	Slots   int64  // of history
-	Days    int    // of the long replay, each of Slots
-	Pace    time.Duration
-	Idle    time.Duration
-	Settle  time.Duration
-	Crowd   int // members of the large roster
-	Seed    uint64
-	Repeat  time.Duration // CPU time to spend on each kind of read and decoding
+	report.Options
+	Slots  int64 // of history
+	Days   int   // of the long replay, each of Slots
+	Pace   time.Duration
+	Idle   time.Duration
+	Crowd  int // members of the large roster
+	Seed   uint64
+	Repeat time.Duration // CPU time to spend on each kind of read and decoding
 }
 
 // AddFlags implements [cli.Config].
 func (c *Config) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.Agent, "agent", "bin/rollcall-agent", "the agent's binary; make build builds it")
-	fs.StringVar(&c.JSON, "json", "", "file for the report as JSON")
-	fs.StringVar(&c.Only, "only", ".", "regular expression of the measurements to do")
-	fs.StringVar(&c.Dir, "dir", os.TempDir(), "directory for scratch files, on a real disk; needs 1 GB")
-	fs.StringVar(&c.Profile, "profile", "", "directory for CPU and heap profiles; they cost some CPU and memory that is then in the figures")
+	c.Options.AddFlags(fs, "agent")
+	fs.Lookup("dir").Usage = "directory for scratch files, on a real disk; needs 1 GB"
 	fs.Int64Var(&c.Slots, "slots", 86400/job.SlotSeconds, "slots of history that stand for 24 h, a multiple of 60; figures per day are scaled")
 	fs.IntVar(&c.Days, "days", 7, "days of the long replay; 0 to skip it")
 	fs.DurationVar(&c.Pace, "pace", 2*time.Minute, "how long the agent is watched while it samples every 15 s; 0 to skip it")
 	fs.DurationVar(&c.Idle, "idle", 2*time.Minute, "how long processes are watched that have nothing to do")
-	fs.DurationVar(&c.Settle, "settle", 20*time.Second, "how long a process may give memory back before it is measured")
 	fs.IntVar(&c.Crowd, "crowd", 5000, "members of the large roster")
 	fs.DurationVar(&c.Repeat, "repeat", 500*time.Millisecond, "CPU time that each kind of read and of decoding is repeated for")
 	fs.Uint64Var(&c.Seed, "seed", 1, "seed of the data")
@@ -53,21 +43,15 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 
 // Validate implements [cli.Config].
 func (c *Config) Validate() error {
-	var errs []error
-	if _, err := os.Stat(c.Agent); err != nil {
-		errs = append(errs, fmt.Errorf("--agent: %w; make build builds it", err))
-	}
-	if _, err := regexp.Compile(c.Only); err != nil {
-		errs = append(errs, fmt.Errorf("--only: %w", err))
-	}
+	errs := []error{c.Options.Validate("agent")}
 	if c.Slots < 2*blockSlots || c.Slots%blockSlots != 0 {
 		errs = append(errs, fmt.Errorf("--slots %d is not a multiple of %d, two blocks at least", c.Slots, blockSlots))
 	}
 	if c.Days != 0 && c.Days < 3 {
 		errs = append(errs, fmt.Errorf("--days %d: the last is compared with the second, so 3 or more", c.Days))
 	}
-	if c.Pace != 0 && c.Pace < job.Resolution || c.Idle <= 0 || c.Settle < 0 || c.Crowd < 2 {
-		errs = append(errs, fmt.Errorf("--pace %v (0, or 15s and more), --idle %v, --settle %v or --crowd %d cannot be", c.Pace, c.Idle, c.Settle, c.Crowd))
+	if c.Pace != 0 && c.Pace < job.Resolution || c.Idle <= 0 || c.Crowd < 2 {
+		errs = append(errs, fmt.Errorf("--pace %v (0, or 15s and more), --idle %v or --crowd %d cannot be", c.Pace, c.Idle, c.Crowd))
 	}
 	if kind, err := meter.FileSystem(c.Dir); err != nil {
 		errs = append(errs, fmt.Errorf("--dir: %w", err))

@@ -24,7 +24,7 @@ const openSlots = blockSlots / 2
 const mega = 1e6
 
 func (b *bench) binary(context.Context) error {
-	info, err := os.Stat(b.cfg.Agent)
+	info, err := os.Stat(b.cfg.Binary)
 	if err != nil {
 		return err
 	}

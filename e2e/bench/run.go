@@ -57,7 +57,7 @@ func run(ctx context.Context, cfg Config, out, progress io.Writer, log *slog.Log
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.scratch)) }()
-	for _, dir := range []*string{&b.cfg.Profile, &b.cfg.Agent} { // children may look from elsewhere
+	for _, dir := range []*string{&b.cfg.Profile, &b.cfg.Binary} { // children may look from elsewhere
 		if *dir != "" {
 			if *dir, err = filepath.Abs(*dir); err != nil {
 				return err

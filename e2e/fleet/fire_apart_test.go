@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
 	"github.com/rollcall-metrics/rollcall/pkg/member"
 )
@@ -23,8 +24,8 @@ const apartMemory = 512
 func (f *fire) apart(t *testing.T) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "rollcall-aggregator")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../aggregator").CombinedOutput(); err != nil {
-		t.Fatalf("build the aggregator: %v\n%s", err, out)
+	if err := child.BuildLike(t.Context(), binary, "github.com/rollcall-metrics/rollcall/aggregator"); err != nil {
+		t.Fatal(err)
 	}
 	f.processes = map[*aggregator]*exec.Cmd{}
 	for _, a := range f.aggregators {

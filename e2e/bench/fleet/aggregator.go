@@ -53,7 +53,7 @@ func (b *bench) startAggregator(ctx context.Context, f *fleet) (*aggregator, err
 	if err := os.WriteFile(expected, []byte(names.String()), 0o600); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, b.cfg.Aggregator,
+	cmd := exec.CommandContext(ctx, b.cfg.Binary,
 		"--name", "bench", "--metric-resolution", b.cfg.Resolution.String(), "--expected-nodes-file", expected,
 		"--listen", at(0), "--debug-listen", at(1), "--metrics-listen", at(2), "--node-timeout", nodeTimeout.String(),
 		"--tls-cert-file", f.Aggregator.Cert, "--tls-key-file", f.Aggregator.Key, "--tls-ca-file", f.Aggregator.CA,

@@ -3,12 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"regexp"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
@@ -17,49 +16,33 @@ const leastNodes = 20
 
 // A Config is what is measured, and how often.
 type Config struct {
-	Aggregator string // the aggregator's binary
-	JSON       string // where the report goes; "" is nowhere
-	Only       string // regular expression of measurements
-	Dir        string // for scratch files
-	Profile    string // directory for profiles; "" is none
+	report.Options
 	Nodes      int
 	Resolution time.Duration // distance of slots
 	Rounds     int           // of a question that may be asked at any time
 	Refreshes  int           // of the snapshot, one a slot
 	Cycles     int           // of the central scraper
 	Requests   int           // of what the snapshot answers by itself
-	Settle     time.Duration
 	Spread     time.Duration // within which the scraper begins to ask
 	Seed       int64
 }
 
 // AddFlags implements [cli.Config].
 func (c *Config) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.Aggregator, "aggregator", "bin/rollcall-aggregator", "the aggregator's binary; make build builds it")
-	fs.StringVar(&c.JSON, "json", "", "file for the report as JSON")
-	fs.StringVar(&c.Only, "only", ".", "regular expression of the measurements to do")
-	fs.StringVar(&c.Dir, "dir", os.TempDir(), "directory for scratch files")
-	fs.StringVar(&c.Profile, "profile", "", "directory for CPU and heap profiles of the aggregator; they cost some CPU and memory that is then in the figures")
+	c.Options.AddFlags(fs, "aggregator")
 	fs.IntVar(&c.Nodes, "nodes", 5000, "nodes of the fleet")
 	fs.DurationVar(&c.Resolution, "resolution", 15*time.Second, "distance of slots")
 	fs.IntVar(&c.Rounds, "rounds", 9, "how often each question to all nodes is asked; figures are medians")
 	fs.IntVar(&c.Refreshes, "refreshes", 5, "how often the snapshot is refreshed, once a slot")
 	fs.IntVar(&c.Cycles, "cycles", 5, "cycles of the central scraper, after two that are not counted")
 	fs.IntVar(&c.Requests, "requests", 500, "requests that the snapshot answers")
-	fs.DurationVar(&c.Settle, "settle", 20*time.Second, "how long a process may give memory back before it is measured")
 	fs.DurationVar(&c.Spread, "spread", 4*time.Second, "time within which the central scraper begins to ask its nodes")
 	fs.Int64Var(&c.Seed, "seed", 1, "seed of the fleet's data")
 }
 
 // Validate implements [cli.Config].
 func (c *Config) Validate() error {
-	var errs []error
-	if _, err := os.Stat(c.Aggregator); err != nil {
-		errs = append(errs, fmt.Errorf("--aggregator: %w; make build builds it", err))
-	}
-	if _, err := regexp.Compile(c.Only); err != nil {
-		errs = append(errs, fmt.Errorf("--only: %w", err))
-	}
+	errs := []error{c.Options.Validate("aggregator")}
 	if c.Nodes < leastNodes || c.Nodes > 16000 {
 		errs = append(errs, fmt.Errorf("--nodes %d is not in %d to 16000", c.Nodes, leastNodes))
 	}
@@ -71,8 +54,8 @@ func (c *Config) Validate() error {
 	if err := model.ValidateResolution(c.Resolution); err != nil {
 		errs = append(errs, fmt.Errorf("--resolution: %w", err))
 	}
-	if c.Settle < 0 || c.Spread < 0 {
-		errs = append(errs, fmt.Errorf("--settle %v or --spread %v is negative", c.Settle, c.Spread))
+	if c.Spread < 0 {
+		errs = append(errs, fmt.Errorf("--spread %v is negative", c.Spread))
 	}
 	return errors.Join(errs...)
 }

@@ -33,8 +33,8 @@ func TestAllRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Aggregator: aggregator, JSON: filepath.Join(dir, "docs", "fleet.json"), Only: ".", Dir: dir,
-		Nodes: 50, Resolution: 5 * time.Second, Rounds: 2, Refreshes: 1, Cycles: 1, Requests: 20, Settle: 0, Spread: 10 * time.Millisecond, Seed: 1,
+		Options: report.Options{Binary: aggregator, JSON: filepath.Join(dir, "docs", "fleet.json"), Only: ".", Dir: dir},
+		Nodes:   50, Resolution: 5 * time.Second, Rounds: 2, Refreshes: 1, Cycles: 1, Requests: 20, Spread: 10 * time.Millisecond, Seed: 1,
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)

@@ -123,20 +123,20 @@ func (v *View) Tag() string { return v.tag }
 // Slot is the last slot whose samples it has, in Unix seconds; 0 if it has none.
 func (v *View) Slot() int64 { return v.slot }
 
-// Coverage says how nodes are covered: those of the expected ones that are
-// named, or all of them if nodes is nil.
+// Coverage says how nodes are covered: one of the expected ones, those that
+// Candidates has named, or all of them if nodes is nil.
 func (v *View) Coverage(nodes []string) coverage.Coverage {
-	var named map[string]bool
-	if nodes != nil {
-		named = make(map[string]bool, len(nodes))
-		for _, node := range nodes {
-			named[node] = true
-		}
-	}
 	var c coverage.Coverage
+	all := nodes == nil
 	for _, x := range v.nodes {
-		if x == nil || (named != nil && !named[x.name]) {
+		if x == nil {
 			continue
+		}
+		if !all { // in the same order
+			if len(nodes) == 0 || nodes[0] != x.name {
+				continue
+			}
+			nodes = nodes[1:]
 		}
 		c.Expected++
 		if x.asked {
@@ -170,7 +170,10 @@ func (v *View) Nodes(node string) []apiv1.NodeAnswer {
 func (v *View) Parts(namespace, pod, node string) iter.Seq[apiv1.Part] {
 	return func(yield func(apiv1.Part) bool) {
 		// In a walk over all pods, each node's come one after the other.
-		next := make([]int, len(v.nodes))
+		var next []int32
+		if namespace == "" {
+			next = make([]int32, len(v.nodes))
+		}
 		for _, ns := range v.index.find(namespace, pod) {
 			for i := range ns.places {
 				p := &ns.places[i]
@@ -179,7 +182,10 @@ func (v *View) Parts(namespace, pod, node string) iter.Seq[apiv1.Part] {
 					continue
 				}
 				pods := x.answer.pods
-				at := next[p.node]
+				at := 0
+				if next != nil {
+					at = int(next[p.node])
+				}
 				c, ok := partAt(pods, at, ns.name, p.pod)
 				if !ok {
 					at, _ = x.answer.find(ns.name, p.pod)
@@ -195,7 +201,9 @@ func (v *View) Parts(namespace, pod, node string) iter.Seq[apiv1.Part] {
 					}
 					c, ok = partAt(pods, at, ns.name, p.pod)
 				}
-				next[p.node] = at
+				if next != nil {
+					next[p.node] = int32(at)
+				}
 			}
 		}
 	}

@@ -34,7 +34,7 @@ func fireDisconnects(t *testing.T, f *fire) {
 	// More than what sockets buffer, and less than what the aggregator holds.
 	window := "15m"
 	if f.cfg.VirtualNodes >= largeFrom {
-		window = "1m"
+		window = "15s"
 	}
 	var conns []net.Conn
 	for range fireLeavers {

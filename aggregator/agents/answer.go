@@ -16,9 +16,9 @@ import (
 // enough for a sentence, little enough for a hundred of them in one answer.
 const maxQuoted = 200
 
-// read reads a node's whole answer, and gives its items to each. body is that of resp, within
-// its budget. Without a reader nothing of what came can be trusted; an error
-// that comes with one is the agent's own: what came is a part.
+// read reads a node's whole answer, and gives its items to each. body is that of
+// resp, within its budget. Without a reader nothing of what came can be trusted;
+// an error that comes with one is the agent's own: what came is a part.
 func read(node string, resp *Response, body *budgeted, each func(wire.Item)) (*wire.Reader, error) {
 	if err := checkHead(node, resp); err != nil {
 		return nil, err

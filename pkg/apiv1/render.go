@@ -40,23 +40,28 @@ type stamp struct {
 	text string
 }
 
-// stamp returns how the points of a slot begin. Mostly it is the one after the
-// last, or the first.
+// stamp returns how the points of a slot begin.
 func (r *renderer) stamp(slot int64) string {
-	r.at++
-	if r.at < len(r.stamps) && r.stamps[r.at].slot == slot {
-		return r.stamps[r.at].text
+	switch next := r.at + 1; {
+	case next < len(r.stamps) && r.stamps[next].slot == slot:
+		r.at = next
+	case r.at < len(r.stamps) && r.stamps[r.at].slot == slot: // of newest values
+	default:
+		r.find(slot)
 	}
+	return r.stamps[r.at].text
+}
+
+// find sets at to the stamp of a slot, which it makes if there is none.
+func (r *renderer) find(slot int64) {
 	if len(r.stamps) == maxStamps {
 		r.stamps = r.stamps[:0]
 	}
 	var known bool
 	r.at, known = slices.BinarySearchFunc(r.stamps, slot, func(s stamp, slot int64) int { return cmp.Compare(s.slot, slot) })
 	if !known {
-		text := `{"timestamp":` + strconv.FormatInt(slot, 10)
-		r.stamps = slices.Insert(r.stamps, r.at, stamp{slot, text})
+		r.stamps = slices.Insert(r.stamps, r.at, stamp{slot, `{"timestamp":` + strconv.FormatInt(slot, 10)})
 	}
-	return r.stamps[r.at].text
 }
 
 func newRenderer(p params, w io.Writer) *renderer {

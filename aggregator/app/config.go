@@ -18,8 +18,8 @@ import (
 
 // GCPercent is GOGC of an aggregator, in percent. What it holds is mostly
 // connections and the snapshot, which stay, 150 MB with 5000 nodes: Go's default,
-// 100, lets as much again be garbage, 50 half as much.
-const GCPercent = 50
+// 100, lets as much again be garbage, 40 less than half as much.
+const GCPercent = 40
 
 // A Config is all that an aggregator is told. Flags fill it in; see AddFlags.
 type Config struct {

@@ -49,7 +49,7 @@ demo: build ## run a fleet of 3 nodes with 20 minutes of history, until Ctrl-C
 test: build check ## build, check format and run all tests with the race detector
 	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
 
-test-scale: ## run the tests under fire with 5000 nodes, and gossip's with 300 members, some minutes
+test-scale: ## run the tests under fire with 5000 nodes, and gossip's with 300 members, 20 minutes
 	ROLLCALL_NODES=$(SCALE_NODES) $(GO) test -run UnderFire -count=1 -timeout 0 -v ./e2e/fleet
 	ROLLCALL_SCALE=$(SCALE_GOSSIP) $(GO) test -run TestScale -count=1 -timeout 0 -v ./e2e/gossip
 

@@ -61,7 +61,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.Fanout.InFlight, "in-flight", 256, "how many nodes one question asks at a time")
 	fs.Int64Var(&c.Agents.NodeBudget, "node-budget", agents.DefaultNodeBudget, "largest answer of one node, in bytes")
 	fs.Int64Var(&c.Fanout.QueryBudget, "query-budget", fanout.DefaultQueryBudget, "largest sum of all nodes' answers to one question, in bytes")
-	fs.Int64Var(&c.Fanout.ProcessBudget, "process-budget", 0, "largest sum of the answers to all questions at a time, in bytes; 0: 512 MiB, or a third of the memory that this process may use (GOMEMLIMIT, or its container's) if that is less")
+	fs.Int64Var(&c.Fanout.ProcessBudget, "process-budget", 0, "largest sum of the answers to all questions at a time, in bytes; 0: 512 MiB, or a quarter of the memory that this process may use (GOMEMLIMIT, or its container's) if that is less")
 	fs.BoolVar(&c.Agents.NetHTTP, "net-http", false, "ask agents with Go's net/http instead of a client that needs less CPU and memory; should the other one misbehave")
 	c.Identity.AddFlags(fs)
 	c.Roster.AddFlags(fs)

@@ -148,7 +148,7 @@ func TestReserve(t *testing.T) {
 
 // Where memory is scarce, so are budgets.
 func TestBudgetsOfLittleMemory(t *testing.T) {
-	before := debug.SetMemoryLimit(300 << 20)
+	before := debug.SetMemoryLimit(400 << 20)
 	defer debug.SetMemoryLimit(before)
 	for _, tc := range []struct{ cfg, want Config }{
 		{Config{}, Config{QueryBudget: 100 << 20, ProcessBudget: 100 << 20}},

@@ -291,7 +291,7 @@ func TestLocalTimeout(t *testing.T) {
 				}
 				began := time.Now()
 				localHandler(d).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path+"&timeout=10s", nil))
-				if (d.read == len(d.pods)*dayBlocks) != c.complete || (!c.complete && time.Since(began) > 11*time.Second) || writes < 5 {
+				if (d.read == len(d.pods)*dayBlocks) != c.complete || (!c.complete && time.Since(began) > 11*time.Second) || writes < 20 {
 					t.Errorf("%d chunks were read within %v, and %d times written", d.read, time.Since(began), writes)
 				}
 			})

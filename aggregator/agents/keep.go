@@ -13,7 +13,7 @@ import (
 const (
 	// openEvery is how often maxOpening connections are opened ahead of questions:
 	// 200 a second are a fifth of a core here, and 5000 take 25 s. One by one, each
-	// 5 ms, they took a third more CPU: the process fell asleep in between, and
+	// 5 ms, they took two thirds more CPU: the process fell asleep in between, and
 	// Go's scheduler woke it up again for all that came.
 	openEvery = 80 * time.Millisecond
 	// maxOpening is how many are being opened at a time: agents that answer take

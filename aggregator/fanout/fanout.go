@@ -32,10 +32,10 @@ const (
 	DefaultQueryBudget = 256 << 20
 	// DefaultProcessBudget bounds the bytes of the answers to all questions: two
 	// of the largest at once, or a hundred of the usual ones. It is less if the
-	// process may not use four times as much: answers need as much again for what
-	// is made of them until it is collected, and the rest is for connections and
-	// the snapshot, 220 MB at 5000 nodes. With a third, 200 clients had a process
-	// of 512 MiB use 567.
+	// process may not use four times as much: connections and the snapshot take 220
+	// MB at 5000 nodes, and garbage the rest. With GOMEMLIMIT=512MiB, of which a
+	// third was for answers, 200 clients had the process use 567; with a quarter,
+	// 480.
 	DefaultProcessBudget = 2 * DefaultQueryBudget
 	memoryPart           = 4
 	// reserve is the part of the process budget that questions to many nodes leave

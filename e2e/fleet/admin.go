@@ -28,7 +28,7 @@ func (f *Fleet) admin(ctx context.Context) http.Handler {
 			refuse(w, http.StatusNotFound, err)
 			return
 		}
-		if err := a.act(ctx, f, r.FormValue("action")); err != nil {
+		if err := a.act(ctx, r.FormValue("action")); err != nil {
 			refuse(w, http.StatusBadRequest, err)
 			return
 		}

@@ -64,8 +64,8 @@ func (f *Fleet) newAggregator(i int) (*aggregator, error) {
 	return a, nil
 }
 
-// arguments are the command line of such an aggregator as a process of its own,
-// without its name and what has the value that it has anyway.
+// arguments are the flags of such an aggregator as a process of its own, without
+// those that have the value that they have anyway.
 func (a *aggregator) arguments() []string {
 	c := &a.cfg
 	return []string{
@@ -81,7 +81,7 @@ func (a *aggregator) arguments() []string {
 // url is where its API is.
 func (a *aggregator) url() string { return "http://" + a.cfg.Listen }
 
-func (a *aggregator) start(ctx context.Context, f *Fleet) error {
+func (a *aggregator) start(ctx context.Context) error {
 	a.orders.Lock()
 	defer a.orders.Unlock()
 	if a.is(stateRunning) {
@@ -103,14 +103,14 @@ func (a *aggregator) stop(kill bool) error {
 }
 
 // act does what the admin API asks for.
-func (a *aggregator) act(ctx context.Context, f *Fleet, action string) error {
+func (a *aggregator) act(ctx context.Context, action string) error {
 	switch action {
 	case "kill":
 		return a.stop(true)
 	case "stop":
 		return a.stop(false)
 	case "start":
-		return a.start(ctx, f)
+		return a.start(ctx)
 	}
 	return fmt.Errorf("action %q is none of kill, stop, start", action)
 }

@@ -134,7 +134,7 @@ func (f *fire) slow(t *testing.T, fault string) {
 // is connected.
 func (f *fire) restart(t *testing.T, a *aggregator) {
 	t.Helper()
-	if err := errors.Join(a.stop(false), a.start(f.ctx, f.Fleet)); err != nil {
+	if err := errors.Join(a.stop(false), a.start(f.ctx)); err != nil {
 		t.Fatal(err)
 	}
 	f.until(t, "a new aggregator answers in full", func() error { return complete(f.ctx, a.url()) })

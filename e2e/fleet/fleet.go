@@ -147,7 +147,7 @@ func (f *Fleet) Start(ctx context.Context) error {
 		}
 	}
 	for _, a := range f.aggregators {
-		if err := a.start(ctx, f); err != nil {
+		if err := a.start(ctx); err != nil {
 			return err
 		}
 	}

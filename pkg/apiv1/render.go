@@ -12,9 +12,9 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/series"
 )
 
-// flushAt is how much JSON is gathered before it is written: each write is two
-// system calls of net/http's, and the client wakes up twice.
-const flushAt = 128 << 10
+// flushAt is how much JSON is gathered before it is written: a few packets. Four
+// times as much was not measurably cheaper.
+const flushAt = 32 << 10
 
 // A renderer writes the JSON of an answer as it grows. A write fails when the
 // client is gone: then it does nothing more, and net/http drops the connection.

@@ -4,15 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
-	"github.com/rollcall-metrics/rollcall/pkg/member"
 )
 
 // apartMemory is what an aggregator that is a process of its own is told to use,
@@ -27,7 +24,7 @@ func (f *fire) apart(t *testing.T) {
 	if err := child.BuildLike(t.Context(), binary, "github.com/rollcall-metrics/rollcall/aggregator"); err != nil {
 		t.Fatal(err)
 	}
-	f.processes = map[*aggregator]*exec.Cmd{}
+	f.processes = map[*aggregator]*child.Process{}
 	for _, a := range f.aggregators {
 		a.begin = func(context.Context) (func(context.Context) error, error) { return f.beginApart(a, binary) }
 	}
@@ -35,33 +32,15 @@ func (f *fire) apart(t *testing.T) {
 
 // beginApart starts an aggregator's process.
 func (f *fire) beginApart(a *aggregator, binary string) (func(context.Context) error, error) {
-	said := new(tail)
 	cmd := exec.Command(binary, append(a.arguments(), "--node-timeout", a.cfg.Fanout.NodeTimeout.String(), "--log-level", "error")...)
-	cmd.Stderr = said
-	cmd.Env = append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%dMiB", apartMemory))
-	if err := cmd.Start(); err != nil {
+	p, err := child.Start(a.name, cmd, fmt.Sprintf("GOMEMLIMIT=%dMiB", apartMemory))
+	if err != nil {
 		return nil, err
 	}
-	f.processes[a] = cmd
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	f.processes[a] = p
 	return func(ctx context.Context) error {
-		end := syscall.SIGTERM
-		select {
-		case err := <-ended:
-			return fmt.Errorf("it ended by itself: %w: %s", err, said.b)
-		case <-ctx.Done():
-		}
-		if member.Crashed(ctx) {
-			end = syscall.SIGKILL
-		}
-		if err := cmd.Process.Signal(end); err != nil {
-			return err
-		}
-		if err := <-ended; err != nil && end == syscall.SIGTERM {
-			return fmt.Errorf("after SIGTERM: %w: %s", err, said.b)
-		}
-		return nil
+		<-ctx.Done()
+		return p.Stop()
 	}, nil
 }
 
@@ -73,11 +52,11 @@ func (f *fire) memory(a *aggregator, afresh bool) (uint64, error) {
 		return liveHeap(afresh), nil
 	}
 	if afresh {
-		if err := meter.ResetPeak(p.Process.Pid); err != nil {
+		if err := meter.ResetPeak(p.PID()); err != nil {
 			return 0, err
 		}
 	}
-	peak, err := meter.PeakOf(p.Process.Pid)
+	peak, err := meter.PeakOf(p.PID())
 	return uint64(peak * (1 << 20)), err
 }
 

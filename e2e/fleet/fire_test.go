@@ -9,12 +9,12 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
 	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/virtual"
 )
 
@@ -37,7 +37,7 @@ type fire struct {
 	web    *http.Client
 	ledger *ledger
 	// processes are those of aggregators that are not in this one; see apart.
-	processes map[*aggregator]*exec.Cmd
+	processes map[*aggregator]*child.Process
 	// mending are nodes that were bad: nobody may have tried them again yet.
 	mending map[string]bool
 	// patience only ends a test that has failed.

@@ -51,7 +51,8 @@ func (x *entities) begin() {
 }
 
 // entity returns the entity of that name, a new one if there is none, or nil if
-// there are too many. Mostly it is the one after the last: rows of each slot come in the same order.
+// there are too many. Mostly it is the one after the last: rows of each slot come
+// in the same order.
 func (x *entities) entity(name string) *entity {
 	if next := x.last + 1; next < len(x.used) && x.used[next].name == name {
 		x.last = next

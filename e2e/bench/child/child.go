@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
@@ -27,7 +28,7 @@ type Process struct {
 }
 
 // Start starts a program that is told all by its arguments, and ends with
-// SIGINT.
+// SIGTERM, as in a pod.
 func Start(name string, cmd *exec.Cmd, env ...string) (*Process, error) {
 	p := &Process{name: name, cmd: cmd}
 	cmd.Stderr = os.Stderr
@@ -103,7 +104,7 @@ func (p *Process) CPUDuring(ctx context.Context, d time.Duration) (float64, erro
 	return (after - before).Seconds() / time.Since(began).Seconds() * 1000, err
 }
 
-// Stop ends it and waits. Jobs see the end of stdin, other programs SIGINT.
+// Stop ends it and waits. Jobs see the end of stdin, other programs SIGTERM.
 // Once more, or on nil, it does nothing.
 func (p *Process) Stop() error {
 	if p == nil || p.stopped {
@@ -111,7 +112,7 @@ func (p *Process) Stop() error {
 	}
 	p.stopped = true
 	if !p.isJob {
-		if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			return fmt.Errorf("end %s: %w", p.name, err)
 		}
 	}

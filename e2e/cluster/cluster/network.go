@@ -1,0 +1,83 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// bridge connects the nodes and the control plane.
+const bridge = "nodes"
+
+// cable is the end of a node's link that is plugged into the bridge.
+func (n *Node) cable() string { return n.Name }
+
+func ip(ctx context.Context, args string) error {
+	_, err := run(ctx, nil, (*exec.Cmd).Start, "ip", strings.Fields(args)...)
+	return err
+}
+
+// connect makes the bridge, and the routes to all nodes' pods.
+func (c *Cluster) connect(ctx context.Context) error {
+	steps := []string{
+		"link add " + bridge + " type bridge",
+		"address add " + apiAddress + "/24 dev " + bridge,
+		"link set " + bridge + " up",
+	}
+	for _, n := range c.Nodes {
+		steps = append(steps, fmt.Sprintf("route add %v via %v", podSubnet(n.index), n.IP))
+	}
+	for _, s := range steps {
+		if err := ip(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// disconnect removes it all.
+func (c *Cluster) disconnect(ctx context.Context) error {
+	return ip(ctx, "link delete "+bridge)
+}
+
+// plugIn gives the node's host its network. The link goes with the host.
+func (n *Node) plugIn(ctx context.Context) error {
+	for _, s := range []string{
+		"link add " + n.cable() + " type veth peer name eth0 netns " + strconv.Itoa(n.host.PID()),
+		"link set " + n.cable() + " master " + bridge + " up",
+	} {
+		if err := ip(ctx, s); err != nil {
+			return err
+		}
+	}
+	steps := []string{
+		fmt.Sprintf("address add %v/24 dev eth0", n.IP),
+		"link set eth0 up",
+		"route add default via " + apiAddress,
+	}
+	for _, peer := range n.cluster.Nodes {
+		if peer != n {
+			steps = append(steps, fmt.Sprintf("route add %v via %v", podSubnet(peer.index), peer.IP))
+		}
+	}
+	for _, s := range steps {
+		if _, err := n.Run(ctx, "ip", strings.Fields(s)...); err != nil {
+			return err
+		}
+	}
+	_, err := n.Run(ctx, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+	return err
+}
+
+// CutNetwork unplugs the node. What is on it reaches each other and the node
+// itself, and nothing else.
+func (n *Node) CutNetwork(ctx context.Context) error {
+	return ip(ctx, "link set "+n.cable()+" down")
+}
+
+// HealNetwork plugs it in again.
+func (n *Node) HealNetwork(ctx context.Context) error {
+	return ip(ctx, "link set "+n.cable()+" up")
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+)
+
+// A Config says what cluster to run.
+type Config struct {
+	Nodes int
+	// Tag is of Rollcall's images, and in its --version.
+	Tag string
+	// NoRollcall leaves the cluster empty.
+	NoRollcall bool
+	// Manifests is a directory for kubectl apply -k.
+	Manifests string
+	// Port of 127.0.0.1 that leads to the API server.
+	Port int
+}
+
+// AddFlags adds the command's flags.
+func (c *Config) AddFlags(fs *pflag.FlagSet) {
+	fs.IntVar(&c.Nodes, "nodes", 3, "nodes")
+	fs.StringVar(&c.Tag, "tag", "dev", "tag of Rollcall's images, and its --version")
+	fs.BoolVar(&c.NoRollcall, "no-rollcall", false, "leave the cluster empty")
+	fs.StringVar(&c.Manifests, "manifests", "../../manifests/base", "directory of manifests to apply, with a kustomization.yaml")
+	fs.IntVar(&c.Port, "port", 16443, "port of 127.0.0.1 that leads to the API server")
+}
+
+// Validate says what is wrong, naming the flags. Names become absolute, as the
+// cluster has another working directory.
+func (c *Config) Validate() (err error) {
+	var errs []error
+	if c.Nodes < 1 || c.Nodes > 20 {
+		errs = append(errs, fmt.Errorf("--nodes %d is not in 1 to 20", c.Nodes))
+	}
+	if c.Port < 1 || c.Port > 65535 {
+		errs = append(errs, fmt.Errorf("--port %d is not in 1 to 65535", c.Port))
+	}
+	if c.Tag == "" {
+		errs = append(errs, errors.New("--tag is empty"))
+	}
+	if c.Manifests, err = filepath.Abs(c.Manifests); err != nil {
+		errs = append(errs, fmt.Errorf("--manifests: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// tags are those of the images to build and load.
+func (c *Config) tags() []string {
+	if c.NoRollcall {
+		return nil
+	}
+	return []string{c.Tag}
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/e2e/cluster/cluster"
+	"github.com/rollcall-metrics/rollcall/e2e/cluster/sandbox"
+)
+
+// startWithin is ten times what a start takes on two idle cores.
+const startWithin = 5 * time.Minute
+
+// progress returns what tells the time since it was made, and what goes on.
+func progress() func(format string, args ...any) {
+	began := time.Now()
+	return func(format string, args ...any) {
+		fmt.Printf("%6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+}
+
+// prepare builds, and opens the way in.
+func (c *Config) prepare(ctx context.Context, out *sandbox.Outside) error {
+	forward, err := sandbox.Listen(fmt.Sprintf("127.0.0.1:%d", c.Port))
+	if err != nil {
+		return fmt.Errorf("--port %d: %w; choose another one", c.Port, err)
+	}
+	out.Forward[cluster.APISocket] = forward
+	return cluster.Prepare(ctx, out, progress(), c.tags()...)
+}
+
+// work runs the cluster until ctx ends, and returns the exit code.
+func (c *Config) work(ctx context.Context) int {
+	if err := c.run(ctx); err != nil && ctx.Err() == nil {
+		fmt.Fprintf(os.Stderr, "rollcall-cluster: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func (c *Config) run(ctx context.Context) error {
+	began, tell := time.Now(), progress()
+	starting, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("not up within %v", startWithin))
+	defer cancel()
+	k, err := cluster.Start(starting, cluster.Config{Nodes: c.Nodes, Tags: c.tags(), OutsidePort: c.Port, Progress: tell})
+	if err != nil {
+		return err
+	}
+	if err := c.apply(starting, k, tell); err != nil {
+		return err
+	}
+	fmt.Printf("\n%d nodes are up after %v.\n", c.Nodes, time.Since(began).Round(100*time.Millisecond))
+	c.explain(k)
+	<-ctx.Done()
+
+	began = time.Now()
+	if err := k.Close(); err != nil {
+		return err
+	}
+	fmt.Printf("stopped %d nodes and the control plane in %v\n", c.Nodes, time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// apply applies the manifests, if there are any.
+func (c *Config) apply(ctx context.Context, k *cluster.Cluster, tell func(string, ...any)) error {
+	if c.NoRollcall {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.Manifests, "kustomization.yaml")); err != nil {
+		tell("Rollcall is not deployed: %v", err)
+		return nil
+	}
+	if _, err := k.Kubectl(ctx, nil, "apply", "-k", c.Manifests); err != nil {
+		return err
+	}
+	tell("applied %s", c.Manifests)
+	return nil
+}
+
+// explain prints how to use the cluster.
+func (c *Config) explain(k *cluster.Cluster) {
+	fmt.Printf(`
+  export KUBECONFIG=%s
+  kubectl=%s
+  $kubectl get pods --all-namespaces --output wide
+`, k.OutsideKubeconfig, filepath.Join(sandbox.OuterBinDir(), "kubectl"))
+	if !c.NoRollcall {
+		fmt.Print(`  $kubectl --namespace rollcall port-forward service/rollcall-aggregator 8000
+`)
+	}
+	fmt.Print("\nCtrl-C takes it down.\n")
+}

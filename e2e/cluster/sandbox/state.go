@@ -1,0 +1,167 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockName is a file in a state directory on which the run holds a lock, which
+// the kernel releases when the run dies.
+const lockName = "lock"
+
+// A state is the directory of one run.
+type state struct {
+	dir  string
+	lock *os.File
+}
+
+// newState makes a directory of the run's own, and removes what runs that died
+// have left.
+func newState() (*state, error) {
+	base := filepath.Join(os.TempDir(), fmt.Sprintf("rollcall-cluster-%d", os.Getuid()))
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return nil, err
+	}
+	// Whoever removes must not meet a directory that is new and not locked yet.
+	guard, err := lockFile(filepath.Join(base, lockName), unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer guard.Close()
+	if err := sweep(base); err != nil {
+		return nil, fmt.Errorf("remove what an earlier run left: %w", err)
+	}
+	// Short: the address of a Unix socket in it has room for 107 characters.
+	dir := filepath.Join(base, strings.ToLower(rand.Text()[:8]))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(filepath.Join(dir, lockName), unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		return nil, err
+	}
+	return &state{dir, lock}, nil
+}
+
+// close removes the directory and the run's cgroups. It keeps the logs if so
+// told, and says where.
+func (s *state) close(keep bool, logs string) (kept string, err error) {
+	defer s.lock.Close()
+	id := filepath.Base(s.dir)
+	if err := removeCgroups(id); err != nil {
+		return "", err
+	}
+	if !keep || logs == "" {
+		return "", os.RemoveAll(s.dir)
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if path := filepath.Join(s.dir, e.Name()); path != logs && e.Name() != lockName {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	return logs, err
+}
+
+// sweep removes the directories below base whose run has died, and its cgroups.
+func sweep(base string) error {
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		dir := filepath.Join(base, e.Name())
+		lock, err := lockFile(filepath.Join(dir, lockName), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			continue // it lives
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, removeCgroups(e.Name()), os.RemoveAll(dir))
+		lock.Close()
+	}
+	return errors.Join(errs...)
+}
+
+func lockFile(name string, how int) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if err = unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// removeWithin is how long cgroups may hold processes after init's death: the
+// kernel has killed them and is about to let them go.
+const removeWithin = 10 * time.Second
+
+// removeCgroups removes the cgroups of a run, in every hierarchy.
+func removeCgroups(id string) error {
+	roots, err := filepath.Glob("/sys/fs/cgroup/*/" + CgroupName(id))
+	if err != nil {
+		return err
+	}
+	roots = append(roots, "/sys/fs/cgroup/"+CgroupName(id)) // version 2
+	deadline := time.Now().Add(removeWithin)
+	for _, root := range roots {
+		for {
+			err := removeTree(root)
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("remove cgroup %s: %w", root, err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// removeTree removes a cgroup and those in it; there is nothing to wait on but
+// the attempt.
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+		return err
+	}
+	return nil
+}

@@ -18,8 +18,13 @@ rollcall-agent runs on every node. Once a slot it reads the Summary API of the
 node's kubelet, keeps the history in a ring on disk, and answers aggregators.
 It needs no API server, and keeps serving history when the kubelet is down.
 
+In a cluster, with the manifests, where an aggregator signs its certificate:
+  rollcall-agent --enrol rollcall-members:9810 --tls-ca-file /var/run/rollcall/ca.crt \
+    --join rollcall-members --gossip-key-file /var/run/rollcall/gossip.keys
+
+With certificates from elsewhere:
   rollcall-agent --node-name node-1 --kubelet-address 10.0.0.11 \
-    --join rollcall-gossip.rollcall.svc --gossip-key-file /etc/rollcall/gossip.key \
+    --join rollcall-members --gossip-key-file /etc/rollcall/gossip.keys \
     --tls-cert-file /etc/rollcall/tls.crt --tls-key-file /etc/rollcall/tls.key \
     --tls-ca-file /etc/rollcall/ca.crt
 
@@ -30,6 +35,7 @@ What is in the ring:    curl http://127.0.0.1:9811/debug/ring`
 func main() {
 	cfg := &app.Config{}
 	c := cli.Command{Name: "rollcall-agent", About: about, Version: version, Config: cfg,
+		Subcommands: []cli.Command{app.Prepare()},
 		Run: func(ctx context.Context, log *slog.Logger) error {
 			app.TuneRuntime(log)
 			a, err := app.New(ctx, *cfg, version, log)

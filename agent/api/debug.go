@@ -20,6 +20,10 @@ type Pages struct {
 	Ring       func() ring.Status
 	// Roster is shown in full if it returns a [Roster].
 	Roster func() any
+	// Waiting is why this agent is not in the roster yet, nil if it is; Keys are
+	// the gossip keys in use, by their IDs. Both may be nil.
+	Waiting func() error
+	Keys    func() []string
 	// Config is shown as it is, and must hold no secrets.
 	Config any
 }
@@ -31,6 +35,7 @@ func Debug(p Pages) http.Handler {
 		{Name: "summary", Title: "What the kubelet answers", Data: p.summary},
 		{Name: "ring", Title: "The history that is kept", Data: p.ring},
 		{Name: "roster", Title: "Who else is here", Data: p.roster},
+		{Name: "keys", Title: "The gossip keys in use", Data: p.keys},
 		{Name: "config", Title: "The flags in force", Data: p.config},
 	})
 	obs.HandlePprof(mux)

@@ -38,6 +38,7 @@ type rosterPage struct {
 	Left    []roster.Departure `json:"left"`
 	now     time.Time
 	node    string
+	waiting error // why this agent is not in the roster yet
 }
 
 type roleCounts struct {
@@ -60,6 +61,9 @@ func (p *Pages) roster() any {
 	slices.SortStableFunc(page.Dead, compareDeparture)
 	slices.SortStableFunc(page.Left, compareDeparture)
 	page.count()
+	if p.Waiting != nil {
+		page.waiting = p.Waiting()
+	}
 	page.Problems = page.judge()
 	return page
 }
@@ -101,6 +105,9 @@ func (p *rosterPage) count() {
 // trouble, but without an aggregator nobody asks this one.
 func (p *rosterPage) judge() []string {
 	problems := []string{}
+	if p.waiting != nil {
+		return append(problems, "This agent is not in the roster yet, so nobody asks this node, and answers lack it: "+sentence(p.waiting.Error()))
+	}
 	if p.Counts[identity.Aggregator].Alive > 0 {
 		return problems
 	}
@@ -233,4 +240,13 @@ func versions(agents []roster.Member) *obs.Table {
 		return cmp.Or(cmp.Compare(n[b[0].Text], n[a[0].Text]), strings.Compare(a[0].Text, b[0].Text))
 	})
 	return t
+}
+
+// keys is /debug/keys: an aggregator looks there while gossip keys are rotated.
+func (p *Pages) keys() any {
+	page := roster.KeysInUse{Keys: []string{}}
+	if p.Keys != nil {
+		page.Keys = append(page.Keys, p.Keys()...)
+	}
+	return page
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/agent/sampler"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
+	"github.com/rollcall-metrics/rollcall/pkg/enrol"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/member"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
@@ -27,6 +28,8 @@ import (
 )
 
 const (
+	// gossipKeyPoll is how often a gossip key that is not there yet is looked for.
+	gossipKeyPoll = time.Second
 	// localTimeout bounds an answer of the node-local /api/v1.
 	localTimeout = 10 * time.Second
 	// peerIdle is how long a connection of an aggregator may be unused: longer
@@ -45,6 +48,7 @@ type Agent struct {
 	log     *slog.Logger
 	reg     *prometheus.Registry
 	id      *identity.Source
+	enrol   *enrol.Client // nil: the certificate is from files
 	kubelet *kubelet.Client
 	ring    *ring.Ring
 	sampler *sampler.Sampler
@@ -62,12 +66,9 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	}
 	cfg.complete(version)
 	a := &Agent{cfg: cfg, log: log, reg: obs.NewRegistry("agent", version)}
-	var err error
-	if a.id, err = identity.Load(cfg.Identity, log, a.reg); err != nil {
+	err := a.identify()
+	if err != nil {
 		return nil, err
-	}
-	if want := (identity.Peer{Role: identity.Agent, Name: cfg.Node}); a.id.Self() != want {
-		return nil, fmt.Errorf("--tls-cert-file %s is the certificate of %v, this is %v; give each agent its own, or set --node-name", cfg.Identity.Cert, a.id.Self(), want)
 	}
 	a.listeners, err = member.Listen(ctx, cfg.WrapListener,
 		member.Address{Flag: "--peer-listen", Addr: cfg.PeerListen},
@@ -86,6 +87,23 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	return a, nil
 }
 
+// identify finds out who this agent is: from files, or, later, from an aggregator.
+func (a *Agent) identify() (err error) {
+	self := identity.Peer{Role: identity.Agent, Name: a.cfg.Node}
+	if a.cfg.Enrol.Address != "" {
+		a.id = identity.New(self, a.log, a.reg)
+		a.enrol, err = enrol.NewClient(a.cfg.Enrol, a.id, a.log, a.reg)
+		return err
+	}
+	if a.id, err = identity.Load(a.cfg.Identity, a.log, a.reg); err != nil {
+		return err
+	}
+	if a.id.Self() != self {
+		return fmt.Errorf("--tls-cert-file %s is the certificate of %v, this is %v; give each agent its own, or set --node-name", a.cfg.Identity.Cert, a.id.Self(), self)
+	}
+	return nil
+}
+
 // Sampler is the agent's sampler: a fleet fills in history with it, before Run.
 func (a *Agent) Sampler() *sampler.Sampler { return a.sampler }
 
@@ -96,21 +114,19 @@ func (a *Agent) Close() error {
 }
 
 // Run samples and serves until ctx ends, then leaves the roster, lets answers
-// in flight finish, and closes the ring. If ctx ends for [member.ErrCrash], it
-// ends as a crash would, and nothing more is written. Its error is what ended
-// it early, or what went wrong at the end.
+// in flight finish, and closes the ring. It enters the roster once it has a
+// certificate and a gossip key, and measures and answers on its node meanwhile.
+// If ctx ends for [member.ErrCrash], it ends as a crash would, and nothing more
+// is written. Its error is what ended it early, or what went wrong at the end.
 func (a *Agent) Run(ctx context.Context) error {
-	r, err := roster.Start(ctx, a.cfg.Roster, a.log, a.reg)
-	if err != nil {
-		return errors.Join(err, a.Close())
-	}
-	a.roster.Store(r)
 	a.log.Info("agent started", "node", a.cfg.Node, "resolution", a.cfg.Resolution, "phase", sampler.Phase(a.cfg.Node, a.cfg.Resolution))
-
-	sampling, stop := context.WithCancel(ctx)
+	working, stop := context.WithCancel(ctx)
 	var done sync.WaitGroup
-	done.Go(func() { a.sampler.Run(sampling) })
-	err = member.Run(ctx, r, a.log, a.servers()...)
+	done.Go(func() { a.sampler.Run(working) })
+	if a.enrol != nil {
+		done.Go(func() { a.enrol.Run(working) })
+	}
+	err := member.Run(ctx, a.enter, a.log, a.servers()...)
 	stop()
 	done.Wait()
 	a.kubelet.Close()
@@ -120,6 +136,44 @@ func (a *Agent) Run(ctx context.Context) error {
 	err = errors.Join(err, a.ring.Close())
 	a.log.Info("agent stopped", "node", a.cfg.Node)
 	return err
+}
+
+// enter enters the roster, as soon as there is what that needs.
+func (a *Agent) enter(ctx context.Context) (*roster.Roster, error) {
+	if a.enrol != nil {
+		if err := a.awaitIdentity(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r, err := roster.Start(ctx, a.cfg.Roster, a.log, a.reg)
+	if err == nil {
+		a.roster.Store(r)
+	}
+	return r, err
+}
+
+// awaitIdentity waits for a certificate and for gossip keys. An aggregator
+// publishes them, and the kubelet brings them here, in any order.
+func (a *Agent) awaitIdentity(ctx context.Context) error {
+	select {
+	case <-a.id.Ready():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for logged := false; ; logged = true {
+		_, err := identity.GossipKeys(a.cfg.Roster.KeyFile)
+		if err == nil {
+			return nil
+		}
+		if !logged {
+			a.log.Warn("no gossip key yet, trying again", "err", err)
+		}
+		select {
+		case <-time.After(gossipKeyPoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (a *Agent) servers() []obs.Server {
@@ -135,12 +189,41 @@ func (a *Agent) servers() []obs.Server {
 	}
 }
 
+// snapshot is the roster; empty before this agent has entered it.
+func (a *Agent) snapshot() *roster.Snapshot {
+	if r := a.roster.Load(); r != nil {
+		return r.Snapshot()
+	}
+	return &roster.Snapshot{}
+}
+
+// waiting is why this agent is not in the roster yet; nil if it is.
+func (a *Agent) waiting() error {
+	if a.roster.Load() != nil {
+		return nil
+	}
+	if a.enrol != nil && a.enrol.Err() != nil {
+		return a.enrol.Err()
+	}
+	_, err := identity.GossipKeys(a.cfg.Roster.KeyFile)
+	return err
+}
+
+func (a *Agent) gossipKeys() []string {
+	if r := a.roster.Load(); r != nil {
+		return r.KeyIDs()
+	}
+	return nil
+}
+
 func (a *Agent) debug() http.Handler {
 	return api.Debug(api.Pages{
 		Node: a.cfg.Node, Resolution: a.cfg.Resolution,
 		Summary: a.sampler.Status,
 		Ring:    a.ring.Status,
-		Roster:  func() any { return a.roster.Load().Snapshot() },
+		Roster:  func() any { return a.snapshot() },
+		Waiting: a.waiting,
+		Keys:    a.gossipKeys,
 		Config:  cli.Settings(a.cfg.flags),
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
 	"github.com/rollcall-metrics/rollcall/agent/ring"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
+	"github.com/rollcall-metrics/rollcall/pkg/enrol"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
@@ -35,7 +36,10 @@ type Config struct {
 	Kubelet kubelet.Config
 	// Listen addresses, "host:port". LocalListen has to be loopback.
 	PeerListen, LocalListen, MetricsListen string
-	Identity                               identity.Files
+	// Identity are the files of the agent's certificate; with Enrol only the CA's.
+	Identity identity.Files
+	// Enrol is how to get a certificate, if its Address is set.
+	Enrol enrol.Config
 	// Roster is gossip; its Name, Role, PeerPort and Version are set by New.
 	Roster roster.Config
 
@@ -70,13 +74,14 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.LocalListen, "local-listen", "127.0.0.1:9811", "loopback address of /api/v1 and /debug of this node")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", ":9812", "address of /metrics, /livez and /readyz")
 	c.Identity.AddFlags(fs)
+	c.Enrol.AddFlags(fs)
 	c.Roster.AddFlags(fs)
 }
 
 // Validate says what is wrong, naming the flags.
 func (c *Config) Validate() error {
 	c.complete("")
-	errs := []error{c.Identity.Validate(), c.Kubelet.Validate(), obs.RequireLoopback("--local-listen", c.LocalListen)}
+	errs := []error{c.validateIdentity(), c.Kubelet.Validate(), obs.RequireLoopback("--local-listen", c.LocalListen)}
 	if c.Node != "" && !identity.ValidName(c.Node) {
 		errs = append(errs, fmt.Errorf("--node-name %q is not a name of a node", c.Node))
 	}
@@ -100,9 +105,26 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+func (c *Config) validateIdentity() error {
+	if c.Enrol.Address == "" {
+		if err := c.Identity.Validate(); err != nil {
+			return fmt.Errorf("%w; or let an aggregator issue them, see --enrol", err)
+		}
+		return nil
+	}
+	if c.Identity.Cert != "" || c.Identity.Key != "" {
+		return errors.New("--enrol and --tls-cert-file or --tls-key-file exclude each other")
+	}
+	if c.Roster.KeyFile == "" {
+		return errors.New("--enrol needs --gossip-key-file, which an aggregator publishes, too")
+	}
+	return c.Enrol.Validate()
+}
+
 // complete fills in what follows from other settings.
 func (c *Config) complete(version string) {
 	c.Kubelet.Node = c.Node
+	c.Enrol.CAFile = c.Identity.CA
 	c.Roster.Name, c.Roster.Role, c.Roster.Version = c.Node, identity.Agent, version
 	if _, port, err := net.SplitHostPort(c.PeerListen); err == nil {
 		n, _ := strconv.ParseUint(port, 10, 16)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/aggregator/api"
+	"github.com/rollcall-metrics/rollcall/aggregator/authority"
 	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
@@ -31,19 +32,24 @@ import (
 // coded chunks are held.
 const apiWrite = 2 * time.Minute
 
+// enrolWrite bounds signing a certificate, the API server's part included.
+const enrolWrite = 15 * time.Second
+
 // An Aggregator is ready to run.
 type Aggregator struct {
 	cfg    Config
 	log    *slog.Logger
 	reg    *prometheus.Registry
 	id     *identity.Source
-	file   *expected.File // nil: the roster says who is expected
+	kube   *cluster          // nil: not needed
+	keeper *authority.Keeper // nil: certificates are from files
+	file   *expected.File    // nil: others say who is expected
 	agents *agents.Client
 	fanout *fanout.Fanout
 	newest *snapshot.Snapshot
 	roster atomic.Pointer[roster.Roster] // nil until Run
 
-	listeners []net.Listener // api, debug, metrics
+	listeners []net.Listener // api, debug, metrics, and enrolment if there is a keeper
 }
 
 // New opens the aggregator's files and listeners. It fails on what a person
@@ -55,24 +61,26 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	}
 	cfg.complete(version)
 	a := &Aggregator{cfg: cfg, log: log, reg: obs.NewRegistry("aggregator", version)}
-	var err error
-	if a.id, err = identity.Load(cfg.Identity, log, a.reg); err != nil {
+	if err := a.identify(version); err != nil {
 		return nil, err
 	}
-	if self := a.id.Self(); self.Role != identity.Aggregator {
-		return nil, fmt.Errorf("--tls-cert-file %s is the certificate of %v, no agent answers that; it needs the URI SAN rollcall://aggregator/NAME", cfg.Identity.Cert, self)
-	}
 	if cfg.ExpectedFile != "" {
+		var err error
 		if a.file, err = expected.OpenFile(cfg.ExpectedFile, log); err != nil {
 			return nil, fmt.Errorf("--expected-nodes-file: %w", err)
 		}
 		a.cfg.Roster.Missing = a.missing
 	}
-	a.listeners, err = member.Listen(ctx, nil,
-		member.Address{Flag: "--listen", Addr: cfg.Listen},
-		member.Address{Flag: "--debug-listen", Addr: cfg.DebugListen},
-		member.Address{Flag: "--metrics-listen", Addr: cfg.MetricsListen})
-	if err != nil {
+	addresses := []member.Address{
+		{Flag: "--listen", Addr: cfg.Listen},
+		{Flag: "--debug-listen", Addr: cfg.DebugListen},
+		{Flag: "--metrics-listen", Addr: cfg.MetricsListen},
+	}
+	if a.keeper != nil {
+		addresses = append(addresses, member.Address{Flag: "--enrol-listen", Addr: cfg.EnrolListen})
+	}
+	var err error
+	if a.listeners, err = member.Listen(ctx, nil, addresses...); err != nil {
 		return nil, err
 	}
 	a.agents = agents.New(cfg.Agents, agents.RosterFunc(a.lookup), a.id, log, a.reg)
@@ -89,8 +97,19 @@ func (a *Aggregator) Close() error {
 	return member.Close(a.listeners)
 }
 
-// snapshot is the roster; before Run there is none, and nobody asks.
-func (a *Aggregator) snapshot() *roster.Snapshot { return a.roster.Load().Snapshot() }
+// snapshot is the roster; empty before this aggregator has entered it.
+func (a *Aggregator) snapshot() *roster.Snapshot {
+	if r := a.roster.Load(); r != nil {
+		return r.Snapshot()
+	}
+	return &roster.Snapshot{}
+}
+
+// joined tells whether the roster is more than this process.
+func (a *Aggregator) joined() bool {
+	r := a.roster.Load()
+	return r != nil && r.Joined()
+}
 
 func (a *Aggregator) lookup(role identity.Role, name string) (roster.Member, roster.State) {
 	return a.snapshot().Lookup(role, name)
@@ -99,11 +118,10 @@ func (a *Aggregator) lookup(role identity.Role, name string) (roster.Member, ros
 // missing are the addresses of expected nodes that the roster does not have.
 // The roster asks for them from its own start on.
 func (a *Aggregator) missing() []string {
-	r := a.roster.Load()
-	if r == nil {
+	if a.roster.Load() == nil {
 		return nil
 	}
-	return a.file.Missing(r.Snapshot())
+	return a.file.Missing(a.snapshot())
 }
 
 // expected is who should answer.
@@ -115,29 +133,30 @@ func (a *Aggregator) expected() api.Expected {
 }
 
 // Run serves until ctx ends, then leaves the roster and lets answers in
-// flight finish. Its error is what ended it early, or what went wrong at the
-// end.
+// flight finish. It enters the roster once there is a certificate and a gossip
+// key. Its error is what ended it early, or what went wrong at the end.
 func (a *Aggregator) Run(ctx context.Context) error {
-	r, err := roster.Start(ctx, a.cfg.Roster, a.log, a.reg)
-	if err != nil {
-		return errors.Join(err, a.Close())
-	}
-	a.roster.Store(r)
 	a.log.Info("aggregator started", "name", a.cfg.Name)
-	connecting, stop := context.WithCancel(ctx)
-	var connected sync.WaitGroup
-	connected.Go(func() {
-		a.agents.KeepConnected(connecting, func() ([]roster.Member, <-chan struct{}) {
-			changed := r.Changed() // first, to miss nothing
-			return r.Snapshot().ByRole(identity.Agent), changed
+	working, stop := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	if a.keeper != nil {
+		work.Go(func() { a.keeper.Run(working) })
+	}
+	err := member.Run(ctx, func(ctx context.Context) (*roster.Roster, error) {
+		r, err := a.enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		work.Go(func() {
+			a.agents.KeepConnected(working, func() ([]roster.Member, <-chan struct{}) {
+				changed := r.Changed() // first, to miss nothing
+				return r.Snapshot().ByRole(identity.Agent), changed
+			})
 		})
-	})
-	err = member.Run(ctx, r, a.log,
-		obs.Server{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(r), WriteTimeout: apiWrite},
-		obs.Server{Name: "debug", Listener: a.listeners[1], Handler: a.debugHandler()},
-		obs.Server{Name: "metrics", Listener: a.listeners[2], Handler: obs.MetricsHandler(a.reg, a.log)})
+		return r, nil
+	}, a.log, a.servers()...)
 	stop()
-	connected.Wait()
+	work.Wait()
 	a.newest.Close()
 	a.fanout.Close()
 	a.agents.Close()
@@ -145,15 +164,52 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	return err
 }
 
+// enter enters the roster, as soon as there is what that needs.
+func (a *Aggregator) enter(ctx context.Context) (*roster.Roster, error) {
+	select {
+	case <-a.id.Ready():
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	r, err := roster.Start(ctx, a.cfg.Roster, a.log, a.reg)
+	if err == nil {
+		a.roster.Store(r)
+	}
+	return r, err
+}
+
+// waiting is why this aggregator is not in the roster yet.
+func (a *Aggregator) waiting() error {
+	if a.keeper != nil && a.keeper.Err() != nil {
+		return a.keeper.Err()
+	}
+	return errors.New("not entered yet")
+}
+
+func (a *Aggregator) servers() []obs.Server {
+	servers := []obs.Server{
+		{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(), WriteTimeout: apiWrite},
+		{Name: "debug", Listener: a.listeners[1], Handler: a.debugHandler()},
+		{Name: "metrics", Listener: a.listeners[2], Handler: obs.MetricsHandler(a.reg, a.log)},
+	}
+	if a.keeper != nil {
+		servers = append(servers, a.enrolment())
+	}
+	return servers
+}
+
 // apiHandler serves users: /api/v1, and the probes. Health is 200 while the
 // process lives; ready is an aggregator that knows a fleet.
-func (a *Aggregator) apiHandler(r *roster.Roster) http.Handler {
+func (a *Aggregator) apiHandler() http.Handler {
 	var ready obs.Probes
 	ready.Add("roster", func() error {
-		if len(r.Snapshot().ByRole(identity.Agent)) == 0 && len(a.expected().Nodes()) > 0 {
+		if a.roster.Load() == nil {
+			return a.waiting()
+		}
+		if len(a.snapshot().ByRole(identity.Agent)) == 0 && len(a.expected().Nodes()) > 0 {
 			return errors.New("no agent is in the roster yet")
 		}
-		if !r.Joined() {
+		if !a.joined() {
 			return errors.New("no other member was reached yet; see --join")
 		}
 		return nil
@@ -163,7 +219,7 @@ func (a *Aggregator) apiHandler(r *roster.Roster) http.Handler {
 	mux.Handle("/", apiv1.New(apiv1.Config{
 		Resolution: a.cfg.Resolution, Namespaces: a.cfg.Namespaces, Timeout: a.cfg.Timeout,
 	}, &api.Fleet{
-		Expected: a.expected(), Joined: r.Joined, Fanout: a.fanout, Agents: a.agents, Snapshot: a.newest,
+		Expected: a.expected(), Joined: a.joined, Fanout: a.fanout, Agents: a.agents, Snapshot: a.newest,
 	}))
 	mux.Handle("GET /healthz", obs.Alive())
 	mux.Handle("GET /readyz", ready.Ready())
@@ -171,12 +227,17 @@ func (a *Aggregator) apiHandler(r *roster.Roster) http.Handler {
 }
 
 func (a *Aggregator) debugHandler() http.Handler {
-	return api.Debug(api.Pages{
+	mux := http.NewServeMux()
+	mux.Handle("/", api.Debug(api.Pages{
 		Expected: a.expected(),
 		Roster:   a.snapshot,
 		Fanout:   func() any { return a.fanout.Status() },
 		Snapshot: func() any { return a.newest.Status() },
 		Config:   cli.Settings(a.cfg.flags),
 		Node:     a.agents.Debug,
-	})
+	}))
+	keys := a.survey()
+	mux.HandleFunc("GET "+api.KeysPage, keys.ServeOwn)
+	mux.HandleFunc("GET "+api.SurveyPath, keys.ServeAll)
+	return mux
 }

@@ -1,14 +1,18 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/aggregator/authority"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
@@ -21,6 +25,12 @@ import (
 // 100, lets as much again be garbage, 40 less than half as much.
 const GCPercent = 40
 
+// Values of --expected-nodes.
+const (
+	fromKubernetes = "kubernetes"
+	fromRoster     = "roster"
+)
+
 // A Config is all that an aggregator is told. Flags fill it in; see AddFlags.
 type Config struct {
 	// Name is the aggregator's own, the pod's in Kubernetes (--name).
@@ -31,12 +41,20 @@ type Config struct {
 	Namespaces []string
 	// Timeout bounds an answer if the request does not say.
 	Timeout time.Duration
-	// ExpectedFile lists the nodes that should answer; without it, all agents
-	// that the roster knows or knew.
-	ExpectedFile string
-	// Listen addresses, "host:port". DebugListen has to be loopback.
-	Listen, DebugListen, MetricsListen string
-	Identity                           identity.Files
+	// Expected is where the nodes that should answer are from: "kubernetes", or
+	// "roster" for all agents that the roster knows or knew. ExpectedFile, if it is
+	// set, lists them instead.
+	Expected, ExpectedFile string
+	// Namespace is Rollcall's own, in which AgentDaemonSet runs agents as
+	// AgentAccount. It is needed with Authority and Expected "kubernetes" only.
+	Namespace, AgentDaemonSet, AgentAccount string
+	// Listen addresses, "host:port". DebugListen has to be loopback. EnrolListen is
+	// used with Authority only.
+	Listen, DebugListen, MetricsListen, EnrolListen string
+	// Authority issues certificates, to agents and to itself, from a CA in the
+	// cluster, which keeps the gossip keys, too. Without it, they are from Identity.
+	Authority bool
+	Identity  identity.Files
 	// Roster is gossip; its Name, Role, Version and Missing are set by New.
 	Roster roster.Config
 	Agents agents.Config
@@ -51,7 +69,8 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Name, "name", os.Getenv("POD_NAME"), "name of this aggregator; from POD_NAME")
 	fs.DurationVar(&c.Resolution, "metric-resolution", 15*time.Second, "distance of samples, the same as the agents'")
 	fs.StringSliceVar(&c.Namespaces, "namespaces", nil, "serve pods of these namespaces only; all if empty")
-	fs.StringVar(&c.ExpectedFile, "expected-nodes-file", "", "file with the nodes that should answer, one a line, each with an address if you like; re-read when it changes; without it, all agents that the roster knows or knew")
+	fs.StringVar(&c.Expected, "expected-nodes", fromRoster, `which nodes should answer: "kubernetes": its nodes, but those where --agent-daemonset cannot run; "roster": all agents that the roster knows or knew`)
+	fs.StringVar(&c.ExpectedFile, "expected-nodes-file", "", "file with the nodes that should answer, instead, one a line, each with an address if you like; re-read when it changes")
 
 	fs.StringVar(&c.Listen, "listen", ":8000", "address of /api/v1, /healthz and /readyz (plain HTTP)")
 	fs.StringVar(&c.DebugListen, "debug-listen", "127.0.0.1:9811", "loopback address of /debug")
@@ -63,6 +82,11 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.Int64Var(&c.Fanout.QueryBudget, "query-budget", fanout.DefaultQueryBudget, "largest sum of all nodes' answers to one question, in bytes")
 	fs.Int64Var(&c.Fanout.ProcessBudget, "process-budget", 0, "largest sum of the answers to all questions at a time, in bytes; 0: 512 MiB, or a quarter of the memory that this process may use (GOMEMLIMIT, or its container's) if that is less")
 	fs.BoolVar(&c.Agents.NetHTTP, "net-http", false, "ask agents with Go's net/http instead of a client that needs less CPU and memory; should the other one misbehave")
+	fs.BoolVar(&c.Authority, "authority", false, "issue certificates to agents and to this aggregator, from a CA in the Secret "+authority.AuthoritySecret+"; gossip keys are from the Secret "+authority.GossipSecret+", then")
+	fs.StringVar(&c.EnrolListen, "enrol-listen", ":9810", "address where agents enrol (TLS), with --authority")
+	fs.StringVar(&c.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the agents and of this aggregator; from POD_NAMESPACE")
+	fs.StringVar(&c.AgentDaemonSet, "agent-daemonset", "rollcall-agent", "name of the agents' DaemonSet")
+	fs.StringVar(&c.AgentAccount, "agent-service-account", "rollcall-agent", "name of the agents' service account, the only one that may enrol")
 	c.Identity.AddFlags(fs)
 	c.Roster.AddFlags(fs)
 }
@@ -70,7 +94,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 // Validate says what is wrong, naming the flags.
 func (c *Config) Validate() error {
 	c.complete("")
-	errs := []error{c.Identity.Validate(), obs.RequireLoopback("--debug-listen", c.DebugListen)}
+	errs := []error{c.validateIdentity(), c.validateExpected(), obs.RequireLoopback("--debug-listen", c.DebugListen)}
 	if c.Name == "" {
 		errs = append(errs, errors.New("--name is required; in Kubernetes set POD_NAME"))
 	} else {
@@ -95,7 +119,47 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+func (c *Config) validateIdentity() error {
+	if !c.Authority {
+		if err := c.Identity.Validate(); err != nil {
+			return fmt.Errorf("%w; or issue them, see --authority", err)
+		}
+		return nil
+	}
+	if c.Identity != (identity.Files{}) || c.Roster.KeyFile != "" {
+		return errors.New("--authority excludes --tls-cert-file, --tls-key-file, --tls-ca-file and --gossip-key-file")
+	}
+	if _, port, err := net.SplitHostPort(c.EnrolListen); err != nil || port == "" {
+		return fmt.Errorf("--enrol-listen %q is not host:port", c.EnrolListen)
+	}
+	return c.requireNamespace("--authority")
+}
+
+func (c *Config) validateExpected() error {
+	switch {
+	case c.Expected != fromRoster && c.Expected != fromKubernetes:
+		return fmt.Errorf("--expected-nodes %q is neither %s nor %s", c.Expected, fromKubernetes, fromRoster)
+	case c.Expected == fromRoster:
+		return nil
+	case c.ExpectedFile != "":
+		return errors.New("--expected-nodes=kubernetes and --expected-nodes-file exclude each other")
+	}
+	return c.requireNamespace("--expected-nodes=kubernetes")
+}
+
+func (c *Config) requireNamespace(by string) error {
+	if c.Namespace == "" {
+		return fmt.Errorf("%s needs --namespace; in Kubernetes set POD_NAMESPACE", by)
+	}
+	return nil
+}
+
 // complete fills in what follows from other settings.
 func (c *Config) complete(version string) {
+	c.Expected = cmp.Or(c.Expected, fromRoster)
 	c.Roster.Name, c.Roster.Role, c.Roster.Version = c.Name, identity.Aggregator, version
+	if _, port, err := net.SplitHostPort(c.EnrolListen); err == nil && c.Authority {
+		n, _ := strconv.ParseUint(port, 10, 16)
+		c.Roster.PeerPort = uint16(n)
+	}
 }

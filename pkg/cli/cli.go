@@ -47,6 +47,9 @@ type Command struct {
 	Config   Config
 	// Run does the work until ctx ends.
 	Run func(ctx context.Context, log *slog.Logger) error
+	// Subcommands do other things, and run if the first argument is their Name.
+	// Their Version is the command's.
+	Subcommands []Command
 }
 
 // Main runs the command with the process's arguments until it ends, or until
@@ -61,6 +64,12 @@ func (c *Command) Main() int {
 
 // Exec is [Command.Main] with everything given. Logs go to stderr.
 func (c *Command) Exec(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	for _, sub := range c.Subcommands {
+		if len(args) > 0 && args[0] == sub.Name {
+			sub.Name, sub.Version = c.Name+" "+sub.Name, c.Version
+			return sub.Exec(ctx, args[1:], stdout, stderr)
+		}
+	}
 	fs := pflag.NewFlagSet(c.Name, pflag.ContinueOnError)
 	fs.SortFlags = false
 	fs.SetOutput(io.Discard)
@@ -76,7 +85,7 @@ func (c *Command) Exec(ctx context.Context, args []string, stdout, stderr io.Wri
 	}
 	switch err := fs.Parse(args); {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprintf(stdout, "%s\n\nFlags:\n%s", strings.TrimSpace(c.About), fs.FlagUsagesWrapped(100))
+		fmt.Fprintf(stdout, "%s\n%s\nFlags:\n%s", strings.TrimSpace(c.About), c.commands(), fs.FlagUsagesWrapped(100))
 		return exitOK
 	case err != nil:
 		return usage(err)
@@ -98,6 +107,20 @@ func (c *Command) Exec(ctx context.Context, args []string, stdout, stderr io.Wri
 		return exitFailed
 	}
 	return exitOK
+}
+
+// commands lists the subcommands for --help, with the first line of what they
+// are about.
+func (c *Command) commands() string {
+	var b strings.Builder
+	for i, sub := range c.Subcommands {
+		if i == 0 {
+			b.WriteString("\nCommands, each with its own --help:\n")
+		}
+		first, _, _ := strings.Cut(strings.TrimSpace(sub.About), "\n")
+		fmt.Fprintf(&b, "  %-18s %s\n", sub.Name, first)
+	}
+	return b.String()
 }
 
 // oneLine joins the lines of joined errors.

@@ -27,18 +27,24 @@ type Files struct {
 	Cert, Key, CA string
 }
 
-// A Source is this process's certificate and the CA that it trusts, always as
-// new as the files. It looks at them when a handshake or a metrics scrape
-// needs them, at most every 10 s; it compares contents, because a Kubernetes
-// Secret is replaced by swapping a symbolic link. If the new files are broken
-// or half-written, the old ones stay in use. Connections that are already
-// open are not touched. A Source is safe for concurrent use.
+// A Source is this process's certificate and the CA that it trusts.
+//
+// From [Load], they are always as new as the files. It looks at them when a
+// handshake or a metrics scrape needs them, at most every 10 s; it compares
+// contents, because a Kubernetes Secret is replaced by swapping a symbolic link.
+// If the new files are broken or half-written, the old ones stay in use. From
+// [New], they are what was installed last; until then no handshake works.
+//
+// Connections that are already open are not touched. A Source is safe for
+// concurrent use.
 type Source struct {
-	files   Files // none: see With
+	self    Peer
+	files   Files // none: see New and With
 	log     *slog.Logger
 	metrics *metrics
 	refused *rarely
-	now     atomic.Pointer[material]
+	now     atomic.Pointer[material] // nil until there is something
+	ready   chan struct{}            // closed once there is
 
 	mu      sync.Mutex // held while looking at the files
 	checked time.Time
@@ -52,6 +58,9 @@ type material struct {
 	roots *x509.CertPool
 }
 
+// errNoCertificate ends handshakes before [Source.Install].
+var errNoCertificate = errors.New("this process has no certificate yet")
+
 // Load reads the files. It fails if they cannot be used at all; an expired
 // certificate is loaded, since the process can do other things until a new one
 // comes. The metrics are registered with reg, once per registry.
@@ -64,18 +73,46 @@ func Load(files Files, log *slog.Logger, reg prometheus.Registerer) (*Source, er
 	if err != nil {
 		return nil, fmt.Errorf("load identity: %w", err)
 	}
-	s := &Source{
-		files:   files,
-		log:     log,
-		refused: newRarely(logEvery),
-		checked: time.Now(),
-		seen:    digest(content, nil),
-	}
-	s.now.Store(m)
-	s.metrics = newMetrics(reg, s.expiry)
+	s := New(m.self, log, reg)
+	s.files, s.checked, s.seen = files, time.Now(), digest(content, nil)
+	s.store(m)
 	log.Info("identity loaded", "peer", m.self.String(), "not_after", m.cert.Leaf.NotAfter)
 	return s, nil
 }
+
+// New returns the source of a process that is self and has no certificate yet;
+// see [Source.Install]. The metrics are registered with reg, once per registry.
+func New(self Peer, log *slog.Logger, reg prometheus.Registerer) *Source {
+	s := &Source{self: self, log: log, refused: newRarely(logEvery), ready: make(chan struct{})}
+	s.metrics = newMetrics(reg, s.expiry)
+	return s
+}
+
+// Install takes a certificate, which must be of this process, and the CAs to
+// trust into use.
+func (s *Source) Install(cert tls.Certificate, roots *x509.CertPool) error {
+	if cert.Leaf == nil {
+		return errors.New("install identity: certificate without a leaf")
+	}
+	self, err := PeerOf(cert.Leaf)
+	if err != nil {
+		return fmt.Errorf("install identity: %w", err)
+	}
+	if self != s.self {
+		return fmt.Errorf("install identity: the certificate of %s, this process is %s", self, s.self)
+	}
+	s.store(&material{self: self, cert: cert, roots: roots})
+	return nil
+}
+
+func (s *Source) store(m *material) {
+	if s.now.Swap(m) == nil {
+		close(s.ready)
+	}
+}
+
+// Ready is closed once there is a certificate.
+func (s *Source) Ready() <-chan struct{} { return s.ready }
 
 // With returns the source of another certificate, which is in memory and stays
 // as it is, and trusts the CA that s trusts now. What it refuses is counted and
@@ -88,20 +125,32 @@ func (s *Source) With(cert tls.Certificate) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load identity: %w", err)
 	}
-	twin := &Source{log: s.log, metrics: s.metrics, refused: s.refused}
-	twin.now.Store(&material{self: self, cert: cert, roots: s.now.Load().roots})
+	trusted := s.now.Load()
+	if trusted == nil {
+		return nil, fmt.Errorf("load identity: %w", errNoCertificate)
+	}
+	twin := &Source{self: self, log: s.log, metrics: s.metrics, refused: s.refused, ready: make(chan struct{})}
+	twin.store(&material{self: self, cert: cert, roots: trusted.roots})
 	return twin, nil
 }
 
 // Self is who this process is. It never changes: a renewed certificate for
 // someone else is not taken.
-func (s *Source) Self() Peer { return s.now.Load().self }
+func (s *Source) Self() Peer { return s.self }
 
-// expiry is when the current certificate expires, in Unix seconds.
-func (s *Source) expiry() float64 { return float64(s.latest().cert.Leaf.NotAfter.Unix()) }
+// expiry is when the current certificate expires, in Unix seconds; 0 if there
+// is none.
+func (s *Source) expiry() float64 {
+	m := s.latest()
+	if m == nil {
+		return 0
+	}
+	return float64(m.cert.Leaf.NotAfter.Unix())
+}
 
 // latest looks at the files if it is time to. While one caller does, the
-// others go on with what is there, so that a hanging disk holds up one.
+// others go on with what is there, so that a hanging disk holds up one. It is
+// nil if there is no certificate yet.
 func (s *Source) latest() *material {
 	if s.files != (Files{}) && s.mu.TryLock() {
 		defer s.mu.Unlock()
@@ -134,7 +183,7 @@ func (s *Source) reload() {
 		s.log.Error("identity not reloaded, keeping the old one", "error", err, "not_after", old.cert.Leaf.NotAfter)
 		return
 	}
-	s.now.Store(m)
+	s.store(m)
 	s.metrics.reloadsOK.Inc()
 	s.log.Info("identity reloaded", "peer", m.self.String(), "not_after", m.cert.Leaf.NotAfter)
 }

@@ -14,17 +14,29 @@ import (
 //
 // Whom it let in is PeerOf(state.PeerCertificates[0]); VerifiedChains stays
 // empty, since the verification is ours.
-func (s *Source) ServerConfig(allow Role) *tls.Config {
-	outer := s.serverConfig(s.now.Load(), allow, "")
+func (s *Source) ServerConfig(allow Role) *tls.Config { return s.serverConfig(allow, false) }
+
+// EnrolmentConfig is as ServerConfig, but lets in clients without any
+// certificate, too: those that come to get one. A handler has to tell them apart
+// by state.PeerCertificates.
+func (s *Source) EnrolmentConfig(allow Role) *tls.Config { return s.serverConfig(allow, true) }
+
+func (s *Source) serverConfig(allow Role, strangers bool) *tls.Config {
+	// What crypto/tls and net/http look at before there is a connection.
+	outer := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}}
 	// A configuration per connection is how crypto/tls lets the CA change, and
 	// tells us the remote address.
 	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		return s.serverConfig(s.latest(), allow, hello.Conn.RemoteAddr().String()), nil
+		m := s.latest()
+		if m == nil {
+			return nil, errNoCertificate
+		}
+		return s.connectionConfig(m, allow, strangers, hello.Conn.RemoteAddr().String()), nil
 	}
 	return outer
 }
 
-func (s *Source) serverConfig(m *material, allow Role, remote string) *tls.Config {
+func (s *Source) connectionConfig(m *material, allow Role, strangers bool, remote string) *tls.Config {
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{m.cert},
@@ -38,6 +50,9 @@ func (s *Source) serverConfig(m *material, allow Role, remote string) *tls.Confi
 		// to VerifyConnection and is counted.
 		ClientAuth: tls.RequestClientCert,
 		VerifyConnection: func(state tls.ConnectionState) error {
+			if strangers && len(state.PeerCertificates) == 0 {
+				return nil
+			}
 			peer, refusal := m.verify(state.PeerCertificates, x509.ExtKeyUsageClientAuth)
 			if refusal == nil && peer.Role != allow {
 				refusal = &Refusal{WrongRole, fmt.Errorf("%s is not an %s", peer, allow)}
@@ -71,7 +86,11 @@ func (s *Source) ClientConfig(want Peer) *tls.Config {
 		// does all of it instead, and is always called.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
-			peer, refusal := s.latest().verify(state.PeerCertificates, x509.ExtKeyUsageServerAuth)
+			m := s.latest()
+			if m == nil {
+				return errNoCertificate
+			}
+			peer, refusal := m.verify(state.PeerCertificates, x509.ExtKeyUsageServerAuth)
 			switch {
 			case refusal != nil:
 			case peer.Role != want.Role:
@@ -85,7 +104,28 @@ func (s *Source) ClientConfig(want Peer) *tls.Config {
 			return refusal
 		},
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return &s.latest().cert, nil
+			return &s.latest().cert, nil // only after VerifyConnection
+		},
+	}
+}
+
+// TrustConfig is for a client that has no certificate yet: it connects to any
+// server of that role whose certificate is of one of the CAs, for server use and
+// valid now, or the handshake ends with a [Refusal].
+func TrustConfig(roots *x509.CertPool, role Role) *tls.Config {
+	m := &material{roots: roots}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		InsecureSkipVerify: true, // as in ClientConfig: VerifyConnection does all of it
+		VerifyConnection: func(state tls.ConnectionState) error {
+			peer, refusal := m.verify(state.PeerCertificates, x509.ExtKeyUsageServerAuth)
+			if refusal == nil && peer.Role != role {
+				refusal = &Refusal{WrongRole, fmt.Errorf("wanted an %s, found %s", role, peer)}
+			}
+			if refusal != nil {
+				return refusal
+			}
+			return nil
 		},
 	}
 }

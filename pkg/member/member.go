@@ -1,5 +1,6 @@
 // Package member is the life of a process of the fleet, agent or aggregator:
-// it listens, is in the roster, serves, leaves, and stops serving, in this order.
+// it listens, serves, enters the roster, leaves it, and stops serving, in this
+// order.
 package member
 
 import (
@@ -54,15 +55,16 @@ func Close(listeners []net.Listener) error {
 	return errors.Join(errs...)
 }
 
-// Run serves until ctx ends or a server fails. Then it leaves the roster, and
-// goes on serving meanwhile, since others ask until they have heard of it;
-// then it lets answers in flight finish. It returns once no handler runs any
-// more, with what went wrong.
-func Run(ctx context.Context, r *roster.Roster, log *slog.Logger, servers ...obs.Server) error {
+// Run serves until ctx ends or a server fails. Meanwhile it enters the roster,
+// which may take as long as it likes but must end with its ctx; if it fails, so
+// does Run. At the end Run leaves the roster, and goes on serving meanwhile, since
+// others ask until they have heard of it; then it lets answers in flight finish.
+// It returns once no handler runs any more, with what went wrong.
+func Run(ctx context.Context, enter func(context.Context) (*roster.Roster, error), log *slog.Logger, servers ...obs.Server) error {
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running sync.WaitGroup
-	failed := make(chan error, len(servers))
+	failed := make(chan error, len(servers)+1)
 	for _, s := range servers {
 		running.Go(func() {
 			if err := obs.Serve(serving, log, s); err != nil {
@@ -70,13 +72,26 @@ func Run(ctx context.Context, r *roster.Roster, log *slog.Logger, servers ...obs
 			}
 		})
 	}
+	entering, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	entered := make(chan *roster.Roster, 1)
+	running.Go(func() {
+		r, err := enter(entering)
+		if err != nil && ctx.Err() == nil {
+			failed <- err
+		}
+		entered <- r // nil if it failed
+	})
 	var errs []error
 	select {
 	case <-ctx.Done():
 	case err := <-failed:
 		errs = append(errs, err)
 	}
-	errs = append(errs, leave(ctx, r))
+	giveUp()
+	if r := <-entered; r != nil {
+		errs = append(errs, leave(ctx, r))
+	}
 	stop()
 	running.Wait()
 	close(failed)

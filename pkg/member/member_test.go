@@ -33,6 +33,11 @@ func start(t *testing.T, third byte) *roster.Roster {
 	return r
 }
 
+// entered enters at once.
+func entered(r *roster.Roster) func(context.Context) (*roster.Roster, error) {
+	return func(context.Context) (*roster.Roster, error) { return r, nil }
+}
+
 func listen(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := Listen(t.Context(), nil, Address{"--a", "127.0.0.1:0"})
@@ -49,7 +54,7 @@ func TestRunServesUntilItHasLeft(t *testing.T) {
 			l, done := listen(t), make(chan error, 1)
 			r := start(t, 1)
 			go func() {
-				done <- Run(ctx, r, slog.New(slog.DiscardHandler), obs.Server{Name: "x", Listener: l, Handler: http.NotFoundHandler()})
+				done <- Run(ctx, entered(r), slog.New(slog.DiscardHandler), obs.Server{Name: "x", Listener: l, Handler: http.NotFoundHandler()})
 			}()
 			web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			resp, err := web.Get("http://" + l.Addr().String())
@@ -77,7 +82,7 @@ func TestRunEndsWithAServer(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	err := Run(t.Context(), start(t, 2), slog.New(slog.DiscardHandler),
+	err := Run(t.Context(), entered(start(t, 2)), slog.New(slog.DiscardHandler),
 		obs.Server{Name: "broken", Listener: l, Handler: http.NotFoundHandler()},
 		obs.Server{Name: "good", Listener: listen(t), Handler: http.NotFoundHandler()})
 	if err == nil || !strings.Contains(err.Error(), "broken") {
@@ -98,5 +103,41 @@ func TestListenOpensAllOrNone(t *testing.T) {
 	}
 	if err := errors.Join(Close(l), first.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever cannot enter the roster serves meanwhile, and ends with the reason, or
+// without one when told to stop.
+func TestRunWhileEntering(t *testing.T) {
+	for name, broken := range map[string]error{"stopped": nil, "broken": errors.New("no key")} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			l, done, fail := listen(t), make(chan error, 1), make(chan struct{})
+			go func() {
+				done <- Run(ctx, func(ctx context.Context) (*roster.Roster, error) {
+					select {
+					case <-fail:
+						return nil, broken
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}, slog.New(slog.DiscardHandler), obs.Server{Name: "x", Listener: l, Handler: http.NotFoundHandler()})
+			}()
+			web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			resp, err := web.Get("http://" + l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if broken != nil {
+				close(fail)
+			} else {
+				cancel()
+			}
+			if err := <-done; !errors.Is(err, broken) || broken == nil && err != nil {
+				t.Errorf("ended with %v", err)
+			}
+		})
 	}
 }

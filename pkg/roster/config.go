@@ -36,8 +36,11 @@ type Config struct {
 	// another label don't talk to each other. All must have the same.
 	Label string
 	// KeyFile holds the gossip keys (identity.GossipKeys), and is followed as it
-	// changes. Without it, gossip is open to everyone who can send packets.
+	// changes. Without it and Keys, gossip is open to everyone who can send packets.
 	KeyFile string
+	// Keys are the gossip keys now, the primary first, for those that have them
+	// from elsewhere than KeyFile; they are followed likewise. It may be nil.
+	Keys func() ([][]byte, error)
 	// Missing returns the addresses, with or without port, of members that
 	// should be here and are not. An aggregator asks every Timing.Heal, from one
 	// goroutine, and joins five of them. It may be nil.

@@ -12,19 +12,32 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
-// keyFile keeps memberlist's keys like the file's. To replace a key in a
-// fleet, add the new one as second everywhere, then swap the two, then remove
-// the old one, with a minute between the steps: Secrets take that long to
-// reach every pod.
-type keyFile struct {
-	path string
-	ring *memberlist.Keyring
-	log  *slog.Logger
-	seen string // what the file was last time: its keys, or why it was broken
+// KeysInUse is what a member says of its gossip keys on a debug page.
+type KeysInUse struct {
+	// Keys are the IDs of the keys it accepts, that which it uses itself first.
+	Keys []string `json:"keys"`
 }
 
-func openKeyFile(path string, log *slog.Logger) (*keyFile, error) {
-	keys, err := identity.GossipKeys(path)
+// MemberKeys are a member's keys, as another one found out.
+type MemberKeys struct {
+	Peer identity.Peer `json:"peer"`
+	KeysInUse
+	// Err is why its keys are not known; it may be empty.
+	Err string `json:"error,omitempty"`
+}
+
+// A keyring keeps memberlist's keys like those that read returns. To replace a
+// key in a fleet, add the new one as second everywhere, then swap the two, then
+// remove the old one, each once all members have taken the step before.
+type keyring struct {
+	read func() ([][]byte, error)
+	ring *memberlist.Keyring
+	log  *slog.Logger
+	seen string // what read returned last time: keys, or why there were none
+}
+
+func openKeyring(read func() ([][]byte, error), log *slog.Logger) (*keyring, error) {
+	keys, err := read()
 	if err != nil {
 		return nil, err
 	}
@@ -32,14 +45,23 @@ func openKeyFile(path string, log *slog.Logger) (*keyFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &keyFile{path: path, ring: ring, log: log, seen: fingerprint(keys, nil)}, nil
+	return &keyring{read: read, ring: ring, log: log, seen: fingerprint(keys, nil)}, nil
 }
 
-// follow reads the file at each interval until ctx ends. A broken file keeps
-// the old keys.
-func (k *keyFile) follow(ctx context.Context, every time.Duration) {
+// ids are the keys in use, the primary first, by [identity.GossipKey.ID].
+func (k *keyring) ids() []string {
+	var ids []string
+	for _, key := range k.ring.GetKeys() {
+		ids = append(ids, identity.GossipKey{Key: key}.ID())
+	}
+	return ids
+}
+
+// follow reads the keys at each interval until ctx ends. Where that fails, the
+// old ones stay.
+func (k *keyring) follow(ctx context.Context, every time.Duration) {
 	for wait(ctx, every) {
-		keys, err := identity.GossipKeys(k.path)
+		keys, err := k.read()
 		now := fingerprint(keys, err)
 		if now == k.seen {
 			continue
@@ -58,7 +80,7 @@ func (k *keyFile) follow(ctx context.Context, every time.Duration) {
 
 // install adds the new keys, uses the first, and removes those that are gone,
 // in this order, so that there is always a key in common with the others.
-func (k *keyFile) install(keys [][]byte) error {
+func (k *keyring) install(keys [][]byte) error {
 	for _, key := range keys {
 		if err := k.ring.AddKey(key); err != nil {
 			return err

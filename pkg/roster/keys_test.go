@@ -79,7 +79,7 @@ func TestInstallKeys(t *testing.T) {
 					}
 				}
 			})
-			err = (&keyFile{ring: ring}).install(keysOf(tt.to))
+			err = (&keyring{ring: ring}).install(keysOf(tt.to))
 			close(stop)
 			wg.Wait()
 			if got := letters(ring); err != nil || got[0] != tt.to[0] || len(got) != len(tt.to) || strings.Trim(got, tt.to) != "" {
@@ -94,7 +94,7 @@ func TestKeyFileIsFollowed(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keys")
 		writeKeys(t, path, "a")
 		var logged bytes.Buffer
-		k, err := openKeyFile(path, slog.New(slog.NewTextHandler(&logged, nil)))
+		k, err := openKeyring(func() ([][]byte, error) { return identity.GossipKeys(path) }, slog.New(slog.NewTextHandler(&logged, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}

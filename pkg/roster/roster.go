@@ -10,6 +10,8 @@ import (
 
 	"github.com/hashicorp/memberlist"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
 // A Roster takes part in gossip. It is safe for concurrent use.
@@ -20,7 +22,7 @@ type Roster struct {
 	table    *table
 	delegate *delegate
 	joiner   *joiner
-	keys     *keyFile // nil without encryption
+	keys     *keyring // nil without encryption
 	log      *slog.Logger
 
 	stopWork    context.CancelFunc // joins, keys, dials
@@ -47,11 +49,15 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	self := lifeOf(cfg.Role, cfg.Name, time.Now())
 	conf := cfg.memberlist(self, logTo)
 	r := &Roster{cfg: cfg, timing: timing, log: log}
-	if cfg.KeyFile == "" {
+	read := cfg.Keys
+	if read == nil && cfg.KeyFile != "" {
+		read = func() ([][]byte, error) { return identity.GossipKeys(cfg.KeyFile) }
+	}
+	if read == nil {
 		log.Warn("gossip is not encrypted: anyone who can send packets can take part")
 	} else {
 		var err error
-		if r.keys, err = openKeyFile(cfg.KeyFile, log); err != nil {
+		if r.keys, err = openKeyring(read, log); err != nil {
 			return nil, fmt.Errorf("roster: %w", err)
 		}
 		conf.Keyring = r.keys.ring
@@ -130,6 +136,15 @@ func (r *Roster) Snapshot() *Snapshot { return r.table.current.Load() }
 // Changed is closed when the present snapshot is replaced. To miss nothing, get
 // the channel before the snapshot.
 func (r *Roster) Changed() <-chan struct{} { return r.table.current.Load().next }
+
+// KeyIDs are the gossip keys in use, the primary first, by
+// [identity.GossipKey.ID]; none without encryption.
+func (r *Roster) KeyIDs() []string {
+	if r.keys == nil {
+		return nil
+	}
+	return r.keys.ids()
+}
 
 // Joined tells whether any other member was ever reached, or there was nobody
 // to join.

@@ -1,0 +1,314 @@
+package authority
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rollcall-metrics/rollcall/pkg/enrol"
+	"github.com/rollcall-metrics/rollcall/pkg/identity"
+)
+
+// The objects, and the key in each.
+const (
+	AuthoritySecret = "rollcall-authority"
+	authoritiesKey  = "authorities.pem"
+	TrustConfigMap  = "rollcall-trust"
+	bundleKey       = "ca.crt"
+	GossipSecret    = "rollcall-gossip"
+	gossipKey       = "gossip.keys"
+)
+
+const (
+	// every is how often the objects are read: three small answers of the API
+	// server, and how long a rotation of gossip keys waits for aggregators.
+	every = 10 * time.Second
+	// readTimeout bounds one look at them.
+	readTimeout = 10 * time.Second
+	// conflicts is how often an update may lose against others' in one look.
+	conflicts = 5
+	// logEvery is how often the same trouble is logged.
+	logEvery = time.Minute
+)
+
+// Secrets reads and updates Secrets of one namespace; a client of Kubernetes is
+// one.
+type Secrets interface {
+	Get(ctx context.Context, name string, opts meta.GetOptions) (*core.Secret, error)
+	Update(ctx context.Context, secret *core.Secret, opts meta.UpdateOptions) (*core.Secret, error)
+}
+
+// ConfigMaps does so with ConfigMaps.
+type ConfigMaps interface {
+	Get(ctx context.Context, name string, opts meta.GetOptions) (*core.ConfigMap, error)
+	Update(ctx context.Context, configMap *core.ConfigMap, opts meta.UpdateOptions) (*core.ConfigMap, error)
+}
+
+// A Keeper keeps the authority, this aggregator's own certificate, and what it
+// knows of the gossip keys. It is safe for concurrent use.
+type Keeper struct {
+	secrets    Secrets
+	configMaps ConfigMaps
+	name       string
+	id         *identity.Source
+	log        *slog.Logger
+
+	known  atomic.Pointer[known]
+	err    atomic.Pointer[error]
+	logged time.Time
+
+	trusted string    // the CAs that were installed in id, PEM
+	renew   time.Time // when to install a new certificate
+}
+
+// known is what the last look found. It never changes.
+type known struct {
+	authorities []*identity.Authority
+	gossip      []identity.GossipKey
+}
+
+// New returns a keeper that has not looked yet. id is the aggregator's own,
+// which the keeper gives its certificates. The metrics are registered with reg.
+func New(secrets Secrets, configMaps ConfigMaps, id *identity.Source, log *slog.Logger, reg prometheus.Registerer) *Keeper {
+	k := &Keeper{secrets: secrets, configMaps: configMaps, name: "rollcall", id: id, log: log}
+	k.err.Store(new(errors.New("the certificate authority was not read yet")))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "rollcall_authority_expiry_timestamp_seconds",
+		Help: "When the newest CA of the fleet expires, in Unix seconds; 0 if it was not read yet.",
+	}, k.expiry))
+	return k
+}
+
+func (k *Keeper) expiry() float64 {
+	now := k.known.Load()
+	if now == nil {
+		return 0
+	}
+	return float64(now.authorities[len(now.authorities)-1].Cert.NotAfter.Unix())
+}
+
+// Run looks after the authority until ctx ends, every 10 s. What fails is tried
+// again, and logged when it begins and each minute; what is known stays in use.
+func (k *Keeper) Run(ctx context.Context) {
+	for {
+		err := k.look(ctx, time.Now())
+		if ctx.Err() != nil {
+			return
+		}
+		k.tell(err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every):
+		}
+	}
+}
+
+// Err is what was wrong at the last look, nil if nothing.
+func (k *Keeper) Err() error { return *k.err.Load() }
+
+func (k *Keeper) tell(err error) {
+	was := k.Err()
+	k.err.Store(&err)
+	switch {
+	case err == nil && was != nil:
+		k.log.Info("certificate authority is well")
+		k.logged = time.Time{}
+	case err != nil && time.Since(k.logged) >= logEvery:
+		k.log.Warn("certificate authority not looked after, trying again", "err", err)
+		k.logged = time.Now()
+	}
+}
+
+// Issue signs a certificate, and fails before there is a CA.
+func (k *Keeper) Issue(peer identity.Peer, key crypto.PublicKey, life time.Duration) (*x509.Certificate, error) {
+	known := k.known.Load()
+	if known == nil {
+		return nil, fmt.Errorf("there is no CA yet: %w", k.Err())
+	}
+	return issue(known.authorities, peer, key, life, time.Now())
+}
+
+func issue(authorities []*identity.Authority, peer identity.Peer, key crypto.PublicKey, life time.Duration, now time.Time) (*x509.Certificate, error) {
+	ca := signer(authorities, now)
+	if ca == nil {
+		return nil, fmt.Errorf("issue %v: no CA can sign", peer)
+	}
+	return ca.Issue(peer, key, now.Add(-identity.Backdated), now.Add(life))
+}
+
+// GossipKeys are the newest gossip keys, the primary first; an error if they are
+// not known yet.
+func (k *Keeper) GossipKeys() ([][]byte, error) {
+	known := k.known.Load()
+	if known == nil {
+		return nil, k.Err()
+	}
+	keys := make([][]byte, len(known.gossip))
+	for i, g := range known.gossip {
+		keys[i] = g.Key
+	}
+	return keys, nil
+}
+
+// look does all that is to be done at one time.
+func (k *Keeper) look(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	authorities, err := k.authorities(ctx, now)
+	if err != nil {
+		return fmt.Errorf("Secret %s: %w", AuthoritySecret, err)
+	}
+	// Before anything is signed with it.
+	if err := k.publish(ctx, bundle(authorities)); err != nil {
+		return fmt.Errorf("ConfigMap %s: %w", TrustConfigMap, err)
+	}
+	gossip, err := k.gossip(ctx, now)
+	if err != nil {
+		return fmt.Errorf("Secret %s: %w", GossipSecret, err)
+	}
+	k.known.Store(&known{authorities, gossip})
+	return k.certify(authorities, now)
+}
+
+// authorities reads the CAs, and changes them if it is time to.
+func (k *Keeper) authorities(ctx context.Context, now time.Time) ([]*identity.Authority, error) {
+	var found []*identity.Authority
+	err := update(ctx, k.secrets, AuthoritySecret, authoritiesKey, func(content []byte) ([]byte, error) {
+		var err error
+		if found, err = identity.ParseAuthorities(content); err != nil {
+			return nil, fmt.Errorf("key %s: %w; put back what it was, or, to begin with a new CA, stop all aggregators, remove the key, and start them: all agents enrol again", authoritiesKey, err)
+		}
+		before := found
+		if known := k.known.Load(); len(found) == 0 && known != nil {
+			// Somebody has emptied it. A new CA would cut off every agent.
+			before = known.authorities
+		}
+		next, changed, err := succeed(before, k.name, now)
+		if err != nil {
+			return nil, err
+		}
+		if !changed && len(found) > 0 {
+			return content, nil
+		}
+		found = next
+		return identity.EncodeAuthorities(next)
+	}, k.log)
+	return found, err
+}
+
+// gossip reads the gossip keys, and makes the first one if there is none.
+func (k *Keeper) gossip(ctx context.Context, now time.Time) ([]identity.GossipKey, error) {
+	var found []identity.GossipKey
+	err := update(ctx, k.secrets, GossipSecret, gossipKey, func(content []byte) ([]byte, error) {
+		if len(content) == 0 {
+			found = []identity.GossipKey{identity.NewGossipKey(now)}
+			if known := k.known.Load(); known != nil {
+				found = known.gossip // as above
+			}
+			return identity.EncodeGossipKeys(found), nil
+		}
+		var err error
+		found, err = identity.ParseGossipKeys("key "+gossipKey, content)
+		return content, err
+	}, k.log)
+	return found, err
+}
+
+// update changes one key of a Secret as change says, which gets what is there. If
+// somebody else was faster, it looks again.
+func update(ctx context.Context, secrets Secrets, name, key string, change func(content []byte) ([]byte, error), log *slog.Logger) error {
+	for attempt := 1; ; attempt++ {
+		s, err := secrets.Get(ctx, name, meta.GetOptions{})
+		if err != nil {
+			return absent(err)
+		}
+		next, err := change(s.Data[key])
+		if err != nil || bytes.Equal(next, s.Data[key]) {
+			return err
+		}
+		s = s.DeepCopy()
+		if s.Data == nil {
+			s.Data = map[string][]byte{}
+		}
+		s.Data[key] = next
+		if _, err = secrets.Update(ctx, s, meta.UpdateOptions{}); err == nil {
+			log.Info("secret changed", "secret", name, "key", key)
+			return nil
+		}
+		if !apierrors.IsConflict(err) || attempt == conflicts {
+			return err
+		}
+	}
+}
+
+// publish puts the CAs' certificates where agents mount them.
+func (k *Keeper) publish(ctx context.Context, bundle string) error {
+	c, err := k.configMaps.Get(ctx, TrustConfigMap, meta.GetOptions{})
+	if err != nil {
+		return absent(err)
+	}
+	if c.Data[bundleKey] == bundle {
+		return nil
+	}
+	c = c.DeepCopy()
+	if c.Data == nil {
+		c.Data = map[string]string{}
+	}
+	c.Data[bundleKey] = bundle
+	// After a conflict, whoever was faster has published the same, or will.
+	if _, err := k.configMaps.Update(ctx, c, meta.UpdateOptions{}); err != nil && !apierrors.IsConflict(err) {
+		return err
+	}
+	k.log.Info("CAs published", "configmap", TrustConfigMap)
+	return nil
+}
+
+func absent(err error) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%w; it comes, empty, with the manifests: apply them again", err)
+	}
+	return err
+}
+
+// certify gives this aggregator a certificate if it has none, after two thirds of
+// its life, and when the CAs have changed.
+func (k *Keeper) certify(authorities []*identity.Authority, now time.Time) error {
+	trusted := bundle(authorities)
+	if trusted == k.trusted && now.Before(k.renew) {
+		return nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	cert, err := issue(authorities, k.id.Self(), key.Public(), enrol.Lifetime, now)
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	for _, a := range authorities {
+		roots.AddCert(a.Cert)
+	}
+	if err := k.id.Install(tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, roots); err != nil {
+		return err
+	}
+	k.trusted, k.renew = trusted, now.Round(0).Add(enrol.Lifetime*2/3)
+	k.log.Info("own certificate issued", "peer", k.id.Self().String(), "not_after", cert.NotAfter)
+	return nil
+}

@@ -1,0 +1,11 @@
+// Package enrol is how an agent gets its certificate without anyone's hand work.
+//
+// The agent makes a key, which never leaves its memory, and asks an aggregator
+// to sign it ([Client]). It shows the token that the kubelet gives its pod, made
+// out to Rollcall and nobody else; the aggregator lets the API server check it,
+// and vouches for the node that the token is bound to, whatever the request
+// says (aggregator/enrol).
+//
+// A request is good on its own connection only: a [Proof] binds key, token and
+// connection to each other. Whoever got hold of a request could not use it.
+package enrol

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
@@ -29,6 +30,8 @@ type File struct {
 	path string
 	log  *slog.Logger
 	now  atomic.Pointer[list]
+	// problem is why the file as it is now cannot be used; nil: it can.
+	problem atomic.Pointer[error]
 
 	mu      sync.Mutex // held while looking at the file
 	checked time.Time
@@ -76,6 +79,19 @@ func (f *File) Missing(s Snapshot) []string {
 	return missing
 }
 
+// Unsupported is empty: a node that cannot run the agent should not be listed.
+func (f *File) Unsupported() []coverage.Unsupported { return nil }
+
+// Status names the file, and says why it cannot be used if it has changed for
+// the worse.
+func (f *File) Status() Status {
+	s := Status{Source: "the file " + f.path}
+	if err := f.problem.Load(); err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("The list of expected nodes cannot be read (%v): the list from before still counts. Mend the file.", *err))
+	}
+	return s
+}
+
 // latest looks at the file if it is time to. While one caller does, the others
 // go on with what is there, so that a hanging disk holds up one.
 func (f *File) latest() *list {
@@ -106,9 +122,11 @@ func (f *File) reload() {
 		l, err = parse(f.path, content)
 	}
 	if err != nil {
+		f.problem.Store(&err)
 		f.log.Error("expected nodes not read, keeping the old ones", "err", err, "nodes", len(old.nodes))
 		return
 	}
 	f.now.Store(l)
+	f.problem.Store(nil)
 	f.log.Info("expected nodes read", "file", f.path, "nodes", len(l.nodes), "before", len(old.nodes))
 }

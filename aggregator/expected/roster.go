@@ -3,6 +3,7 @@ package expected
 import (
 	"slices"
 
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
@@ -46,4 +47,12 @@ func (r *Roster) Nodes() []string {
 	}
 	slices.Sort(nodes)
 	return nodes
+}
+
+// Unsupported is empty: whoever is in the roster runs the agent.
+func (r *Roster) Unsupported() []coverage.Unsupported { return nil }
+
+// Status names the roster.
+func (r *Roster) Status() Status {
+	return Status{Source: "the roster: agents that are here, or that went silent"}
 }

@@ -54,14 +54,24 @@ type Missing struct {
 	Err string
 }
 
+// An Unsupported is a node that cannot run the agent, and why, for people. It
+// should not answer, so it is not missing.
+type Unsupported struct {
+	Node   string `json:"node"`
+	Reason string `json:"reason"`
+}
+
 // A Coverage says which nodes should have answered, and which did not. The
 // zero Coverage is complete.
 type Coverage struct {
 	// Expected is how many nodes should have answered, Asked how many were
 	// asked, Answered how many did so in full.
 	Expected, Asked, Answered int
-	// Missing are the others, sorted by name once Sort was called.
+	// Missing are the others.
 	Missing []Missing
+	// Unsupported are, if all nodes were to answer, those that cannot, by name.
+	// They count as nothing else, and the slice is not changed.
+	Unsupported []Unsupported
 }
 
 // Complete tells whether every expected node answered.
@@ -123,7 +133,32 @@ func (c *Coverage) AppendJSON(b []byte) []byte {
 	if rest := c.Missing[len(listed):]; len(rest) > 0 {
 		b = appendCounts(b, rest)
 	}
+	if len(c.Unsupported) > 0 {
+		b = appendUnsupported(b, c.Unsupported)
+	}
 	return append(b, '}')
+}
+
+// appendUnsupported appends the first of them, and how many others there are.
+func appendUnsupported(b []byte, all []Unsupported) []byte {
+	listed := all[:min(len(all), MaxListed)]
+	b = append(b, `,"unsupported":[`...)
+	for i, u := range listed {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"node":`...)
+		b = AppendString(b, u.Node)
+		b = append(b, `,"reason":`...)
+		b = AppendString(b, u.Reason)
+		b = append(b, '}')
+	}
+	b = append(b, ']')
+	if rest := len(all) - len(listed); rest > 0 {
+		b = append(b, `,"unsupportedNotListed":`...)
+		b = strconv.AppendInt(b, int64(rest), 10)
+	}
+	return b
 }
 
 // appendCounts appends how many of the nodes had which outcome.

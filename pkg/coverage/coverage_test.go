@@ -20,6 +20,28 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+func TestUnsupportedJSON(t *testing.T) {
+	c := Coverage{Expected: 1, Asked: 1, Answered: 1, Unsupported: []Unsupported{{"win-1", `no "Linux"`}, {"win-2", "no Linux"}}}
+	if !c.Complete() || c.Share() != 1 {
+		t.Error("not complete")
+	}
+	const want = `{"expected":1,"asked":1,"answered":1,"complete":true,"missing":[],"unsupported":[{"node":"win-1","reason":"no \"Linux\""},{"node":"win-2","reason":"no Linux"}]}`
+	if got := string(c.AppendJSON(nil)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	c.Unsupported = make([]Unsupported, MaxListed+23)
+	var got struct {
+		Unsupported          []Unsupported
+		UnsupportedNotListed int
+	}
+	if err := json.Unmarshal(c.AppendJSON(nil), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Unsupported) != MaxListed || got.UnsupportedNotListed != 23 {
+		t.Errorf("%d listed, %d not", len(got.Unsupported), got.UnsupportedNotListed)
+	}
+}
+
 func TestListIsBounded(t *testing.T) {
 	c := Coverage{Expected: 5000}
 	for i := range 4900 {

@@ -32,7 +32,7 @@ type Pages struct {
 func Debug(p Pages) http.Handler {
 	mux := http.NewServeMux()
 	obs.HandlePages(mux, "rollcall-aggregator", []obs.Page{
-		{Name: "roster", Title: "Who should be here, and who is", Data: func() any { return compare(p.Expected.Nodes(), p.Roster(), time.Now()).cut() }},
+		{Name: "roster", Title: "Who should be here, and who is", Data: func() any { return compare(p.Expected, p.Roster(), time.Now()).cut() }},
 		{Name: "fanout", Title: "How questions to nodes went", Data: p.Fanout},
 		{Name: "snapshot", Title: "The newest values of all nodes", Data: p.Snapshot},
 		{Name: "config", Title: "The flags in force", Data: func() any { return p.Config }},

@@ -6,31 +6,31 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/obs"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 )
 
-const (
-	// namesInVerdict is how many nodes a sentence names.
-	namesInVerdict = 5
-	// everyone is where the roster's page is without limit.
-	everyone = "/debug/roster/all"
-)
+// everyone is where the roster's page is without limit.
+const everyone = "/debug/roster/all"
 
 // rosterPage is /debug/roster: who should be here, who is, and the difference.
 type rosterPage struct {
-	Problems []string    `json:"problems"`
-	Counts   rosterCount `json:"counts"`
+	Problems []string `json:"problems"`
+	// Source is where it is known from who should be here.
+	Source expected.Status `json:"source"`
+	Counts rosterCount     `json:"counts"`
 	// Missing are expected nodes whose agent is not here: the dead, then the
 	// left, then those never heard of, each the latest first.
 	Missing []missingNode `json:"missing"`
 	// Unexpected are agents whose nodes are not expected, and who are not asked.
 	Unexpected []roster.Member `json:"unexpected"`
+	// Unsupported are nodes that cannot run the agent.
+	Unsupported []coverage.Unsupported `json:"unsupported"`
 	// Aggregators are those alive, this one included, and Agents likewise.
 	Aggregators []roster.Member `json:"aggregators"`
 	Agents      []roster.Member `json:"agents,omitempty"`
@@ -52,6 +52,7 @@ type rosterCount struct {
 	Agents      int `json:"agents"`
 	Unexpected  int `json:"unexpected"`
 	Aggregators int `json:"aggregators"`
+	Unsupported int `json:"unsupported"`
 }
 
 // missingNode is a node that is expected and not here.
@@ -77,9 +78,12 @@ type members interface {
 }
 
 // compare makes the page, with all names.
-func compare(expected []string, known members, now time.Time) rosterPage {
-	agents := known.ByRole(identity.Agent)
-	p := rosterPage{Missing: []missingNode{}, Unexpected: []roster.Member{}, Aggregators: known.ByRole(identity.Aggregator), Agents: agents, now: now}
+func compare(e Expected, known members, now time.Time) rosterPage {
+	agents, nodes := known.ByRole(identity.Agent), e.Nodes()
+	p := rosterPage{
+		Source: e.Status(), Missing: []missingNode{}, Unexpected: []roster.Member{}, Unsupported: append([]coverage.Unsupported{}, e.Unsupported()...),
+		Aggregators: known.ByRole(identity.Aggregator), Agents: agents, now: now,
+	}
 	here := make(map[string]bool, len(agents))
 	for _, m := range agents {
 		here[m.Name] = true
@@ -92,8 +96,8 @@ func compare(expected []string, known members, now time.Time) rosterPage {
 			}
 		}
 	}
-	wanted := make(map[string]bool, len(expected))
-	for _, node := range expected {
+	wanted := make(map[string]bool, len(nodes))
+	for _, node := range nodes {
 		wanted[node] = true
 		if here[node] {
 			continue
@@ -114,8 +118,8 @@ func compare(expected []string, known members, now time.Time) rosterPage {
 		return cmp.Or(cmp.Compare(order(a.state), order(b.state)), b.Since.Compare(a.Since), cmp.Compare(a.Node, b.Node))
 	})
 	p.Counts = rosterCount{
-		Expected: len(expected), Found: len(expected) - len(p.Missing),
-		Agents: len(agents), Unexpected: len(p.Unexpected), Aggregators: len(p.Aggregators),
+		Expected: len(nodes), Found: len(nodes) - len(p.Missing),
+		Agents: len(agents), Unexpected: len(p.Unexpected), Aggregators: len(p.Aggregators), Unsupported: len(p.Unsupported),
 	}
 	for _, m := range p.Missing {
 		switch m.state {
@@ -141,59 +145,9 @@ func order(s roster.State) int {
 func (p rosterPage) cut() rosterPage {
 	n := min(len(p.Missing), coverage.MaxListed)
 	u := min(len(p.Unexpected), coverage.MaxListed)
-	p.Missing, p.Unexpected, p.Agents, p.All = p.Missing[:n:n], p.Unexpected[:u:u], nil, everyone
+	s := min(len(p.Unsupported), coverage.MaxListed)
+	p.Missing, p.Unexpected, p.Unsupported, p.Agents, p.All = p.Missing[:n:n], p.Unexpected[:u:u], p.Unsupported[:s:s], nil, everyone
 	return p
-}
-
-// judge says what is wrong, by cause.
-func (p *rosterPage) judge() []string {
-	problems := []string{}
-	c := p.Counts
-	switch {
-	case c.Expected == 0 && c.Agents == 0:
-		return append(problems, "Nobody is expected and no agent is here: see whether agents are running, "+
-			"whether their --join, --cluster-label and gossip key are those of this aggregator, and, if there is an --expected-nodes-file, what it lists.")
-	case c.Expected > 0 && c.Found == 0 && c.Agents == 0:
-		problems = append(problems, fmt.Sprintf("Of %s, no agent is here: see, on page config, whether --cluster-label and the file of --gossip-key-file are those of the agents, "+
-			"and whether port 7946 (TCP and UDP, --gossip-port) is open between them and this aggregator, both ways.", obs.Count(c.Expected, "expected node").Text))
-	}
-	for _, kind := range []struct {
-		state roster.State
-		n     int
-		text  string
-	}{
-		{roster.Dead, c.Dead, "went silent without a word: %s. See whether the node is up and its agent's pod is running."},
-		{roster.Left, c.Left, "stopped and did not come back: %s. Good if the pod is being replaced, or the node is being drained; otherwise see why there is no new pod of the agent."},
-		{roster.Unknown, c.Unknown, "were never heard of since this aggregator started, or not for a day: %s. See whether an agent is running there, and whether its log says why it cannot join (\"roster not joined\")."},
-	} {
-		if kind.n > 0 {
-			problems = append(problems, fmt.Sprintf("%d of %s "+kind.text, kind.n, obs.Count(c.Expected, "expected node").Text, p.names(kind.state, kind.n)))
-		}
-	}
-	if c.Unexpected > 0 {
-		problems = append(problems, fmt.Sprintf("%s here that nobody expects and nobody asks, such as %s: see whether the list of expected nodes is up to date (--expected-nodes-file).",
-			obs.Count(c.Unexpected, "agent").Text, p.Unexpected[0].Name))
-	}
-	return problems
-}
-
-// names are the first of those that are missing for the same reason.
-func (p *rosterPage) names(state roster.State, n int) string {
-	var names []string
-	for _, m := range p.Missing {
-		if m.state != state {
-			continue
-		}
-		if len(names) == namesInVerdict {
-			return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), n-namesInVerdict)
-		}
-		name := m.Node
-		if !m.Since.IsZero() {
-			name += " (" + obs.Time(p.now, m.Since).Text + ")"
-		}
-		names = append(names, name)
-	}
-	return strings.Join(names, ", ")
 }
 
 // Verdict implements [obs.Presenter].
@@ -202,15 +156,20 @@ func (p rosterPage) Verdict() []string { return p.Problems }
 // Sections implements [obs.Presenter].
 func (p rosterPage) Sections() []obs.Section {
 	c := p.Counts
-	sections := []obs.Section{{Text: "Expected is who should be here; the roster is who is, by gossip.", Facts: []obs.Fact{
+	facts := []obs.Fact{{Name: "who is expected is known from", Value: obs.Text(p.Source.Source)}}
+	if !p.Source.Contact.IsZero() {
+		facts = append(facts, obs.Fact{Name: "the API server's last word", Value: obs.Time(p.now, p.Source.Contact)})
+	}
+	sections := []obs.Section{{Text: "Expected is who should be here; the roster is who is, by gossip.", Facts: append(facts, []obs.Fact{
 		{Name: "expected nodes", Value: obs.Number(c.Expected)},
 		{Name: "of these here", Value: obs.Number(c.Found)},
 		{Name: "went silent", Value: obs.Number(c.Dead)},
 		{Name: "left", Value: obs.Number(c.Left)},
 		{Name: "never heard of", Value: obs.Number(c.Unknown)},
 		{Name: "agents here that nobody expects", Value: obs.Number(c.Unexpected)},
+		{Name: "nodes that cannot run the agent", Value: obs.Number(c.Unsupported)},
 		{Name: "aggregators here", Value: obs.Number(c.Aggregators)},
-	}}}
+	}...)}}
 	if len(p.Missing) > 0 {
 		s := listed("Expected and not here", len(p.Missing), c.Expected-c.Found)
 		s.Table = &obs.Table{Columns: []obs.Column{{Title: "node"}, {Title: "why"}, {Title: "since"}, {Title: "last address"}, {Title: "last version"}}}
@@ -225,6 +184,14 @@ func (p rosterPage) Sections() []obs.Section {
 	}
 	if len(p.Unexpected) > 0 {
 		sections = append(sections, p.members("Here and not expected", p.Unexpected, c.Unexpected))
+	}
+	if len(p.Unsupported) > 0 {
+		s := listed("Cannot run the agent", len(p.Unsupported), c.Unsupported)
+		s.Table = &obs.Table{Columns: []obs.Column{{Title: "node"}, {Title: "reason"}}}
+		for _, u := range p.Unsupported {
+			s.Table.Rows = append(s.Table.Rows, []obs.Value{obs.Text(u.Node), obs.Text(u.Reason)})
+		}
+		sections = append(sections, s)
 	}
 	return append(sections, p.members("Aggregators", p.Aggregators, c.Aggregators))
 }
@@ -264,5 +231,5 @@ func (p *Pages) allOfRoster(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_ = json.NewEncoder(w).Encode(compare(p.Expected.Nodes(), p.Roster(), time.Now())) // broken when the reader went away
+	_ = json.NewEncoder(w).Encode(compare(p.Expected, p.Roster(), time.Now())) // broken when the reader went away
 }

@@ -77,7 +77,7 @@ func TestRosterPage(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			page := compare(tc.expected, tc.known, time.Unix(300, 0))
+			page := compare(nodes(tc.expected), tc.known, time.Unix(300, 0))
 			if page.Counts != tc.counts {
 				t.Errorf("counts %+v, want %+v", page.Counts, tc.counts)
 			}
@@ -98,6 +98,28 @@ func TestRosterPage(t *testing.T) {
 	}
 }
 
+func TestRosterPageTellsOfUnsupportedNodes(t *testing.T) {
+	e := partly{nodes{"node-1"}, []coverage.Unsupported{{Node: "gpu-1", Reason: "tainted"}, {Node: "win-1", Reason: "no Linux"}}}
+	page := compare(e, known{alive: []string{"gpu-1", "node-1", "node-7"}}, time.Unix(300, 0))
+	if want := (rosterCount{Expected: 1, Found: 1, Agents: 3, Unexpected: 2, Aggregators: 1, Unsupported: 2}); page.Counts != want {
+		t.Errorf("counts %+v, want %+v", page.Counts, want)
+	}
+	problems := []string{
+		"Something is wrong.", "1 agent here that nobody asks, since no other would be started there now, such as gpu-1 (tainted):",
+		"1 agent here that nobody expects and nobody asks, such as node-7: see whether what says who is expected is up to date: another test.",
+	}
+	if !slices.EqualFunc(page.Verdict(), problems, strings.Contains) {
+		t.Errorf("verdict %q, want %q", page.Verdict(), problems)
+	}
+	sections := page.Sections()
+	if f := sections[0].Facts; f[0].Value.Text != "another test" || f[1].Value.Text != "1 min ago" {
+		t.Errorf("facts %+v", f)
+	}
+	if s := sections[2]; s.Title != "Cannot run the agent" || len(s.Table.Rows) != 2 || s.Table.Rows[1][1].Text != "no Linux" {
+		t.Errorf("section %+v", s)
+	}
+}
+
 func TestRosterPageIsBounded(t *testing.T) {
 	var expected []string
 	var here known
@@ -113,16 +135,16 @@ func TestRosterPageIsBounded(t *testing.T) {
 			here.alive = append(here.alive, name)
 		}
 	}
-	all := compare(expected, here, time.Unix(300, 0))
+	all := compare(partly{expected, make([]coverage.Unsupported, 300)}, here, time.Unix(300, 0))
 	page := all.cut()
-	want := rosterCount{Expected: 5000, Found: 1000, Dead: 2000, Unknown: 2000, Agents: 2000, Unexpected: 1000, Aggregators: 1}
+	want := rosterCount{Expected: 5000, Found: 1000, Dead: 2000, Unknown: 2000, Agents: 2000, Unexpected: 1000, Aggregators: 1, Unsupported: 300}
 	if page.Counts != want || all.Counts != want {
 		t.Errorf("counts %+v", page.Counts)
 	}
-	if len(page.Missing) != coverage.MaxListed || len(page.Unexpected) != coverage.MaxListed || len(page.Agents) != 0 || page.All != everyone {
+	if len(page.Missing) != coverage.MaxListed || len(page.Unexpected) != coverage.MaxListed || len(page.Unsupported) != coverage.MaxListed || len(page.Agents) != 0 || page.All != everyone {
 		t.Errorf("%d missing, %d unexpected, %d agents, all at %q", len(page.Missing), len(page.Unexpected), len(page.Agents), page.All)
 	}
-	if len(all.Missing) != 4000 || len(all.Unexpected) != 1000 || len(all.Agents) != 2000 {
+	if len(all.Missing) != 4000 || len(all.Unexpected) != 1000 || len(all.Unsupported) != 300 || len(all.Agents) != 2000 {
 		t.Errorf("all: %d missing, %d unexpected, %d agents", len(all.Missing), len(all.Unexpected), len(all.Agents))
 	}
 	text, err := json.Marshal(page)
@@ -150,6 +172,6 @@ func BenchmarkRosterPage(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		compare(expected, here, time.Unix(300, 0)).cut()
+		compare(nodes(expected), here, time.Unix(300, 0)).cut()
 	}
 }

@@ -4,9 +4,12 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
@@ -14,9 +17,14 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
-// Expected says which nodes should answer, by name.
+// Expected says which nodes should answer; *expected.Cluster, *expected.File and
+// *expected.Roster are such. What it returns is not changed.
 type Expected interface {
+	// Nodes are by name.
 	Nodes() []string
+	// Unsupported are the nodes that cannot run the agent, by name.
+	Unsupported() []coverage.Unsupported
+	Status() expected.Status
 }
 
 // Fanout admits questions to many nodes; *fanout.Fanout is one.
@@ -56,7 +64,7 @@ func (f *Fleet) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error)
 	}
 	if q.Node != "" {
 		if !slices.Contains(nodes, q.Node) {
-			return apiv1.Answer{}, apiv1.Errorf(apiv1.NotFound, "node %q is not expected; %d nodes are", q.Node, len(nodes))
+			return apiv1.Answer{}, f.unknown(q.Node, len(nodes))
 		}
 		nodes = []string{q.Node}
 	}
@@ -79,11 +87,41 @@ func (f *Fleet) Ask(ctx context.Context, q apiv1.Question) (apiv1.Answer, error)
 			}
 		}
 		if q.Latest {
-			return latest(view, q, nodes), nil
+			return f.withUnsupported(q, latest(view, q, nodes)), nil
 		}
 		q.Timeout -= time.Since(began)
 	}
-	return f.fan(ctx, q, nodes)
+	a, err := f.fan(ctx, q, nodes)
+	if err != nil {
+		return a, err
+	}
+	return f.withUnsupported(q, a), nil
+}
+
+// unknown says why a node is not among the expected ones.
+func (f *Fleet) unknown(node string, expected int) error {
+	for _, u := range f.Expected.Unsupported() {
+		if u.Node == node {
+			return apiv1.Errorf(apiv1.NotFound, "node %q cannot run the agent: %s", node, u.Reason)
+		}
+	}
+	return apiv1.Errorf(apiv1.NotFound, "node %q is not expected; %d nodes are", node, expected)
+}
+
+// withUnsupported tells of the nodes that cannot answer, if all were to.
+func (f *Fleet) withUnsupported(q apiv1.Question, a apiv1.Answer) apiv1.Answer {
+	if q.Node != "" || q.Namespace != "" {
+		return a
+	}
+	a.Coverage.Unsupported = f.Expected.Unsupported()
+	if a.Tag != "" && len(a.Coverage.Unsupported) > 0 {
+		told := fnv.New64a()
+		for _, u := range a.Coverage.Unsupported {
+			_, _ = fmt.Fprintf(told, "%s\x00%s\x00", u.Node, u.Reason)
+		}
+		a.Tag = fmt.Sprintf("%s-%x", a.Tag, told.Sum64())
+	}
+	return a
 }
 
 // latest answers from the snapshot about the nodes, which are all that can know.

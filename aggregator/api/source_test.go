@@ -16,9 +16,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
@@ -29,6 +31,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type nodes []string
 
 func (n nodes) Nodes() []string { return n }
+
+func (nodes) Unsupported() []coverage.Unsupported { return nil }
+
+func (nodes) Status() expected.Status { return expected.Status{Source: "a test"} }
+
+// partly is nodes, and some that cannot run the agent; and a problem.
+type partly struct {
+	nodes
+	unsupported []coverage.Unsupported
+}
+
+func (p partly) Unsupported() []coverage.Unsupported { return p.unsupported }
+
+func (partly) Status() expected.Status {
+	return expected.Status{Source: "another test", Contact: time.Unix(240, 0), Problems: []string{"Something is wrong."}}
+}
 
 // fakeAgents note who is asked.
 type fakeAgents struct {
@@ -51,7 +69,7 @@ func (*fakeAgents) Probe(context.Context, string) error { return nil }
 
 func (*fakeAgents) Incarnation(string) agents.Incarnation { return agents.Incarnation{} }
 
-func newFleet(t *testing.T, expected nodes, joined bool, f *fanout.Fanout, a interface {
+func newFleet(t *testing.T, expected Expected, joined bool, f *fanout.Fanout, a interface {
 	Agents
 	snapshot.Asker
 },
@@ -96,6 +114,49 @@ func TestFleetAsks(t *testing.T) {
 	}
 }
 
+func TestFleetTellsOfUnsupportedNodes(t *testing.T) {
+	some := partly{nodes{"a"}, []coverage.Unsupported{{Node: "win-1", Reason: "no Linux"}}}
+	a := &fakeAgents{}
+	f := fanout.New(fanout.Config{}, a, prometheus.NewRegistry())
+	fleet := newFleet(t, some, true, f, a)
+	tags := map[string]string{}
+	for name, c := range map[string]struct {
+		q    apiv1.Question
+		told bool
+	}{
+		"all nodes":          {apiv1.Question{}, true},
+		"all nodes, latest":  {apiv1.Question{Latest: true}, true},
+		"all pods":           {apiv1.Question{Query: model.Query{Pods: true}}, true},
+		"all pods, latest":   {apiv1.Question{Query: model.Query{Pods: true}, Latest: true}, true},
+		"a namespace":        {apiv1.Question{Query: model.Query{Pods: true, Namespace: "shop"}}, false},
+		"a namespace, later": {apiv1.Question{Query: model.Query{Pods: true, Namespace: "shop"}, Latest: true}, false},
+		"a node":             {apiv1.Question{Node: "a"}, false},
+		"a node, latest":     {apiv1.Question{Node: "a", Latest: true}, false},
+	} {
+		c.q.Timeout = time.Minute
+		answer, err := fleet.Ask(t.Context(), c.q)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if answer.Done != nil {
+			answer.Done()
+		}
+		tags[name] = answer.Tag
+		cov := &answer.Coverage
+		if told := len(cov.Unsupported) == 1; told != c.told || !cov.Complete() || cov.Expected > 1 {
+			t.Errorf("%s: %+v", name, cov)
+		}
+	}
+	if tags["all nodes, latest"] == tags["a node, latest"] || !strings.HasPrefix(tags["all nodes, latest"], tags["a node, latest"]) {
+		t.Errorf("tags %q", tags)
+	}
+	_, err := fleet.Ask(t.Context(), apiv1.Question{Node: "win-1", Timeout: time.Minute})
+	var e *apiv1.Error
+	if !errors.As(err, &e) || e.Code != apiv1.NotFound || e.Message != `node "win-1" cannot run the agent: no Linux` {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestDebugPages(t *testing.T) {
 	h := Debug(Pages{
 		Expected: nodes{"node-1", "node-2"},
@@ -115,6 +176,7 @@ func TestDebugPages(t *testing.T) {
 		want   string
 	}{
 		"/debug/roster":                       {200, `"why": "unknown"`},
+		"/debug/roster/all":                   {200, `"source":{"source":"a test"}`},
 		"/debug/fanout":                       {200, `"places": 256`},
 		"/debug/snapshot":                     {200, `"pods": 7`},
 		"/debug/config":                       {200, `"aggregator-1"`},

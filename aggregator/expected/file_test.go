@@ -117,6 +117,31 @@ func TestFileIsFollowed(t *testing.T) {
 	})
 }
 
+func TestFileStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "nodes")
+		write(t, path, "node-1\n")
+		f, err := OpenFile(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct{ name, content, problem string }{
+			{"good", "node-1\n", ""},
+			{"broken", "NODE\n", path + ":1: node \"NODE\""},
+			{"good again", "node-2\n", ""},
+		} {
+			write(t, path, step.content)
+			time.Sleep(checkEvery) // of the bubble's clock
+			f.Nodes()
+			s := f.Status()
+			got := strings.Join(s.Problems, "")
+			if s.Source != "the file "+path || (got == "") != (step.problem == "") || !strings.Contains(got, step.problem) {
+				t.Errorf("%s: %+v", step.name, s)
+			}
+		}
+	})
+}
+
 func TestMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nodes")
 	write(t, path, "node-1 10.0.0.1\nnode-2 10.0.0.2\nnode-3 10.0.0.3\nnode-4\nnode-9 10.0.0.9\n")

@@ -50,6 +50,8 @@ func (c *Cluster) newControlPlane() *controlPlane {
 		controllers: of("kube-controller-manager", c.binary("kube-controller-manager"),
 			"--kubeconfig="+conf("controller-manager"), "--authentication-kubeconfig="+conf("controller-manager"), "--authorization-kubeconfig="+conf("controller-manager"),
 			"--leader-elect=false", "--use-service-account-credentials",
+			// The default is in /usr, and is made.
+			"--flex-volume-plugin-dir="+filepath.Join(c.dir, "flexvolume"),
 			"--root-ca-file="+pki("ca.crt"), "--service-account-private-key-file="+pki("service-accounts.key"),
 			"--cluster-signing-cert-file="+pki("ca.crt"), "--cluster-signing-key-file="+pki("ca.key")),
 		scheduler: of("kube-scheduler", c.binary("kube-scheduler"),

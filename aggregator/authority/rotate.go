@@ -40,14 +40,21 @@ type Rotation struct {
 // Run rotates the key, or goes on with a rotation that was begun. If a member
 // does not take a step in time, the error names it, and nothing is lost.
 func (r *Rotation) Run(ctx context.Context, log *slog.Logger) error {
-	keys, err := r.change(ctx, log, func(keys []identity.GossipKey) []identity.GossipKey {
-		if len(keys) > 1 {
-			r.say("a rotation was begun before; going on with it")
-			return keys
-		}
-		return append(keys, identity.NewGossipKey(time.Now()))
-	})
+	keys, err := r.change(ctx, log, func(keys []identity.GossipKey) []identity.GossipKey { return keys })
 	if err != nil {
+		return err
+	}
+	begun := len(keys) > 1
+	if !begun {
+		if begun, err = r.remembered(ctx, keys[0].ID()); err != nil {
+			return err
+		}
+	}
+	if begun {
+		r.say("a rotation was begun before; going on with it")
+	} else if keys, err = r.change(ctx, log, func(keys []identity.GossipKey) []identity.GossipKey {
+		return append(keys, identity.NewGossipKey(time.Now()))
+	}); err != nil {
 		return err
 	}
 	fresh := newest(keys)
@@ -71,6 +78,15 @@ func (r *Rotation) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	r.say("done: gossip uses key " + id + " and no other")
 	return nil
+}
+
+// remembered tells whether a member still has another key than the only one that
+// there should be.
+func (r *Rotation) remembered(ctx context.Context, only string) (bool, error) {
+	members, err := r.Survey(ctx)
+	return slices.ContainsFunc(members, func(m roster.MemberKeys) bool {
+		return slices.ContainsFunc(m.Keys, func(id string) bool { return id != only })
+	}), err
 }
 
 // change changes the keys in the Secret, and returns what is there then.

@@ -43,7 +43,8 @@ type Aggregator struct {
 	id     *identity.Source
 	kube   *cluster          // nil: not needed
 	keeper *authority.Keeper // nil: certificates are from files
-	file   *expected.File    // nil: others say who is expected
+	file   *expected.File    // who is expected, if not nil;
+	nodes  *expected.Cluster // or else this, if not nil; or else the roster says
 	agents *agents.Client
 	fanout *fanout.Fanout
 	newest *snapshot.Snapshot
@@ -70,6 +71,12 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 			return nil, fmt.Errorf("--expected-nodes-file: %w", err)
 		}
 		a.cfg.Roster.Missing = a.missing
+	}
+	if cfg.Expected == fromKubernetes {
+		a.nodes = expected.NewCluster(expected.ClusterConfig{
+			Nodes: a.kube.core.Nodes(), DaemonSets: a.kube.apps.DaemonSets(cfg.Namespace),
+			Namespace: cfg.Namespace, DaemonSet: cfg.AgentDaemonSet,
+		}, expected.FromRoster(a.snapshot), log, a.reg)
 	}
 	addresses := []member.Address{
 		{Flag: "--listen", Addr: cfg.Listen},
@@ -126,8 +133,11 @@ func (a *Aggregator) missing() []string {
 
 // expected is who should answer.
 func (a *Aggregator) expected() api.Expected {
-	if a.file != nil {
+	switch {
+	case a.file != nil:
 		return a.file
+	case a.nodes != nil:
+		return a.nodes
 	}
 	return expected.FromRoster(a.snapshot)
 }
@@ -141,6 +151,9 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	if a.keeper != nil {
 		work.Go(func() { a.keeper.Run(working) })
+	}
+	if a.nodes != nil {
+		work.Go(func() { a.nodes.Run(working) })
 	}
 	err := member.Run(ctx, func(ctx context.Context) (*roster.Roster, error) {
 		r, err := a.enter(ctx)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/aggregator/authority"
+	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
@@ -85,7 +86,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.Authority, "authority", false, "issue certificates to agents and to this aggregator, from a CA in the Secret "+authority.AuthoritySecret+"; gossip keys are from the Secret "+authority.GossipSecret+", then")
 	fs.StringVar(&c.EnrolListen, "enrol-listen", ":9810", "address where agents enrol (TLS), with --authority")
 	fs.StringVar(&c.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the agents and of this aggregator; from POD_NAMESPACE")
-	fs.StringVar(&c.AgentDaemonSet, "agent-daemonset", "rollcall-agent", "name of the agents' DaemonSet")
+	fs.StringVar(&c.AgentDaemonSet, "agent-daemonset", expected.DefaultDaemonSet, "name of the agents' DaemonSet")
 	fs.StringVar(&c.AgentAccount, "agent-service-account", "rollcall-agent", "name of the agents' service account, the only one that may enrol")
 	c.Identity.AddFlags(fs)
 	c.Roster.AddFlags(fs)

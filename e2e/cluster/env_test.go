@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -108,22 +109,32 @@ func (e *env) pod(ctx context.Context, n *cluster.Node, app string) (*corev1.Pod
 // answered checks that these containers of load on these nodes get answers now.
 func (e *env) answered(nodes []*cluster.Node, containers ...string) {
 	e.Helper()
+	type asker struct {
+		node      *cluster.Node
+		container string
+	}
+	waiting := map[asker]counts{} // as they were last
 	for _, n := range nodes {
 		for _, container := range containers {
-			e.eventually(n.Name+" "+container, func(ctx context.Context) error {
-				before, err := e.load(ctx, n, container)
-				if err != nil {
-					return err
-				}
-				time.Sleep(1100 * time.Millisecond) // the slowest asks once a second
-				after, err := e.load(ctx, n, container)
-				if err == nil && (after.Asked == before.Asked || after.Failed > before.Failed) {
-					err = fmt.Errorf("%+v, before %+v", after, before)
-				}
-				return err
-			})
+			waiting[asker{n, container}] = counts{Asked: -1}
 		}
 	}
+	e.eventually("answers", func(ctx context.Context) error {
+		var errs []error
+		for a, before := range waiting {
+			now, err := e.load(ctx, a.node, a.container)
+			switch {
+			case err != nil:
+				errs = append(errs, err)
+			case before.Asked >= 0 && now.Asked > before.Asked && now.Failed == before.Failed:
+				delete(waiting, a)
+			default:
+				waiting[a] = now
+				errs = append(errs, fmt.Errorf("%s, %s: %+v, before %+v", a.node.Name, a.container, now, before))
+			}
+		}
+		return errors.Join(errs...)
+	})
 }
 
 // counts are what load tells.

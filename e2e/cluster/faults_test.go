@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -171,6 +172,7 @@ func (e *env) powerCut() {
 	if _, err := e.get(e.Context(), e.c.Nodes[0], "http://"+e.ips[n.Name+" web"]+":8080"); err == nil {
 		e.Errorf("a pod of %s answers", n.Name)
 	}
+	began := time.Now()
 	if err := n.PowerOn(e.Context()); err != nil {
 		e.Fatal(err)
 	}
@@ -187,5 +189,6 @@ func (e *env) powerCut() {
 		}
 		return nil
 	})
+	e.Logf("its pods run %v after it was switched on", time.Since(began).Round(time.Second))
 	e.answered(e.c.Nodes, "service", "headless", "kubernetes", "kubelet")
 }

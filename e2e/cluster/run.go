@@ -73,10 +73,16 @@ func (c *Config) apply(ctx context.Context, k *cluster.Cluster, tell func(string
 		tell("Rollcall is not deployed: %v", err)
 		return nil
 	}
-	if _, err := k.Kubectl(ctx, nil, "apply", "-k", c.Manifests); err != nil {
+	if err := k.Apply(ctx, c.Manifests, c.Tag); err != nil {
 		return err
 	}
 	tell("applied %s", c.Manifests)
+	// One that does not come up is best looked at in a cluster that is up.
+	if _, err := k.Kubectl(ctx, nil, "rollout", "status", "--namespace=rollcall", "daemonset,deployment", "--timeout=1m"); err != nil {
+		tell("Rollcall does not run: %v", err)
+		return nil
+	}
+	tell("Rollcall runs")
 	return nil
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -25,6 +26,8 @@ func (c *Cluster) connect(ctx context.Context) error {
 		"link add " + bridge + " type bridge",
 		"address add " + apiAddress + "/24 dev " + bridge,
 		"link set " + bridge + " up",
+		// Whoever looks for the world outside is told at once that there is none.
+		"route add unreachable default",
 	}
 	for _, n := range c.Nodes {
 		steps = append(steps, fmt.Sprintf("route add %v via %v", podSubnet(n.index), n.IP))
@@ -34,12 +37,18 @@ func (c *Cluster) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return forward(ctx, (*exec.Cmd).Start)
 }
 
 // disconnect removes it all.
 func (c *Cluster) disconnect(ctx context.Context) error {
-	return ip(ctx, "link delete "+bridge)
+	return errors.Join(ip(ctx, "route delete unreachable default"), ip(ctx, "link delete "+bridge))
+}
+
+// forward makes a network pass on packets.
+func forward(ctx context.Context, launch func(*exec.Cmd) error) error {
+	_, err := run(ctx, nil, launch, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+	return err
 }
 
 // plugIn gives the node's host its network. The link goes with the host.
@@ -67,8 +76,7 @@ func (n *Node) plugIn(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := n.Run(ctx, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-	return err
+	return forward(ctx, n.launch)
 }
 
 // CutNetwork unplugs the node. What is on it reaches each other and the node

@@ -31,6 +31,7 @@ func inCluster(version string) (*cluster, error) {
 	// What is asked is bounded by who asks; the default, 5 a second, would hold up
 	// agents that enrol.
 	cfg.QPS = -1
+	cfg.WarningHandler = rest.NoWarnings{}
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, err

@@ -151,9 +151,6 @@ func (c *Client) Err() error {
 func (c *Client) tell(err error) {
 	before, now := c.trouble.Load(), time.Now()
 	if err == nil {
-		if before != nil {
-			c.log.Info("the certificate is good again")
-		}
 		c.trouble.Store(nil)
 		return
 	}

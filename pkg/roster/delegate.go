@@ -40,6 +40,8 @@ const (
 	wrongRole  = "wrong_role"
 	badAddress = "bad_address"
 	conflict   = "conflict"
+	wrongLabel = "wrong_label" // of another cluster, or no member at all
+	noKey      = "no_key"      // not encrypted, or with a key that is not ours
 )
 
 // errRefused is all that memberlist gets to know: it would log the rest.

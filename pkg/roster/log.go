@@ -16,6 +16,21 @@ import (
 type memberlistLog struct {
 	log    *slog.Logger
 	rarely *rarely
+	// refused is told of what strangers sent. It may be nil.
+	refused func(reason string)
+}
+
+// stranger is why memberlist has refused a packet or a stream before any
+// delegate could see it; "" if the line is about something else. memberlist has
+// no other way to tell.
+func stranger(text string) string {
+	switch {
+	case strings.Contains(text, "label header"), strings.Contains(text, "unacceptable label"), strings.Contains(text, "cannot decode label"):
+		return wrongLabel
+	case strings.Contains(text, "decrypt"), strings.Contains(text, "Decrypt"), strings.Contains(text, "is not encrypted"):
+		return noKey
+	}
+	return ""
 }
 
 // routine are beginnings of lines that are logged elsewhere or mean nothing.
@@ -28,6 +43,9 @@ var routine = [...]string{
 
 func (l *memberlistLog) Write(line []byte) (int, error) {
 	level, text := parseLine(string(bytes.TrimSpace(line)))
+	if reason := stranger(text); reason != "" && l.refused != nil {
+		l.refused(reason)
+	}
 	for _, start := range routine {
 		if strings.HasPrefix(text, start) {
 			level = slog.LevelDebug

@@ -29,7 +29,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"event"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_roster_refused_total",
-			Help: "Claims to be a member that were refused.",
+			Help: "Claims to be a member that were refused, and messages of strangers.",
 		}, []string{"reason"}),
 	}
 	reg.MustRegister(m.members, m.joins, m.events, m.refused)
@@ -39,7 +39,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, event := range []string{"join", "update", "leave", "dead"} {
 		m.events.WithLabelValues(event)
 	}
-	for _, reason := range []string{badName, badMeta, wrongRole, badAddress, conflict} {
+	for _, reason := range []string{badName, badMeta, wrongRole, badAddress, conflict, wrongLabel, noKey} {
 		m.refused.WithLabelValues(reason)
 	}
 	return m

@@ -64,6 +64,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	}
 
 	m := newMetrics(reg)
+	logTo.refused = func(reason string) { m.refused.WithLabelValues(reason).Inc() }
 	r.table = newTable(self.Peer, m)
 	r.delegate = &delegate{
 		self:    self,

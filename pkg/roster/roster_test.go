@@ -165,6 +165,11 @@ func TestNotAdmitted(t *testing.T) {
 			t.Errorf("%s is %s", name, state)
 		}
 	}
+	for _, reason := range []string{wrongLabel, noKey} {
+		if a.count(t, "rollcall_roster_refused_total", reason) == 0 {
+			t.Errorf("no message counted as %s", reason)
+		}
+	}
 }
 
 // Two processes with one name are a mistake, of which the one notices that is

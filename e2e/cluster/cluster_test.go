@@ -45,6 +45,19 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// TestClusterAgain checks that a sandbox takes one cluster after the other.
+func TestClusterAgain(t *testing.T) {
+	for _, nodes := range []int{1, 2} {
+		t.Run(fmt.Sprintf("%d nodes", nodes), func(t *testing.T) {
+			c := startCluster(t, cluster.Config{Nodes: nodes})
+			list, err := c.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+			if err != nil || len(list.Items) != nodes {
+				t.Errorf("%d nodes, %v", len(list.Items), err)
+			}
+		})
+	}
+}
+
 func (e *env) kubelet() {
 	ca, err := os.ReadFile(filepath.Join(filepath.Dir(e.c.Kubeconfig), "pki", "ca.crt"))
 	if err != nil {

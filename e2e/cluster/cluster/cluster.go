@@ -107,6 +107,12 @@ func (c *Cluster) binary(name string) string { return filepath.Join(sandbox.BinD
 
 // lay does what takes no process.
 func (c *Cluster) lay(ctx context.Context) error {
+	// An earlier cluster's in this sandbox.
+	for _, name := range []string{"nodes", "pki", APISocket} {
+		if err := os.RemoveAll(filepath.Join(c.dir, name)); err != nil {
+			return err
+		}
+	}
 	pki := filepath.Join(c.dir, "pki")
 	if err := makePKI(pki, c.Nodes); err != nil {
 		return err

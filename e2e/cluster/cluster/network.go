@@ -51,7 +51,13 @@ func forward(ctx context.Context, launch func(*exec.Cmd) error) error {
 	return err
 }
 
-// plugIn gives the node's host its network. The link goes with the host.
+// unplug removes the node's link. The kernel does so as well once the host is
+// dead, but not at once.
+func (n *Node) unplug(ctx context.Context) {
+	_ = ip(ctx, "link delete "+n.cable()) // the kernel was first
+}
+
+// plugIn gives the node's host its network.
 func (n *Node) plugIn(ctx context.Context) error {
 	for _, s := range []string{
 		"link add " + n.cable() + " type veth peer name eth0 netns " + strconv.Itoa(n.host.PID()),

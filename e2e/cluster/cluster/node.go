@@ -53,11 +53,8 @@ func (c *Cluster) newNode(i int) *Node {
 
 func (n *Node) components() []*component { return []*component{n.containerd, n.kubelet, n.proxy} }
 
-// prepare writes what the node reads, once.
-func (n *Node) prepare() (err error) {
-	if n.cgroup, err = sandbox.MakeCgroup(n.Name); err != nil {
-		return err
-	}
+// prepare makes the node's disk.
+func (n *Node) prepare() error {
 	for _, dir := range []string{"lib", "log", "tmp", "cache"} {
 		if err := os.MkdirAll(filepath.Join(n.dir, "var", dir), 0o755); err != nil {
 			return err
@@ -66,11 +63,17 @@ func (n *Node) prepare() (err error) {
 	if err := os.Symlink("/run", filepath.Join(n.dir, "var", "run")); err != nil {
 		return err
 	}
-	return n.writeConfig()
+	return nil
 }
 
 // boot switches the node's machine on, with containerd, but not with kubelet.
 func (n *Node) boot(ctx context.Context) (err error) {
+	if n.cgroup, err = sandbox.MakeCgroup(n.Name); err != nil {
+		return err
+	}
+	if err := n.writeConfig(); err != nil {
+		return err
+	}
 	if n.host, err = sandbox.StartHost(n.Name, filepath.Join(n.dir, "var")); err != nil {
 		return err
 	}
@@ -127,10 +130,12 @@ func (n *Node) PowerOff() error {
 	}
 	err := n.host.Kill()
 	n.host = nil
+	n.unplug(context.Background())
 	for _, c := range n.components() {
 		c.kill() // it is dead already
 	}
-	return err
+	// A kernel forgets them, and kubelet would look into each for seconds.
+	return errors.Join(err, sandbox.RemoveCgroup(n.Name))
 }
 
 // PowerOn starts a node that was switched off. It does not wait for the node to

@@ -10,29 +10,66 @@ import (
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/build"
 )
 
-// Apply applies a directory of Rollcall's manifests, or an overlay of them, with
-// the images of a tag. It does not wait for anything to run.
-func (c *Cluster) Apply(ctx context.Context, manifests, tag string) error {
+// Manifests is what of Rollcall's manifests to apply, as a user's kustomization
+// says it.
+type Manifests struct {
+	// Dir is the directory with base and components.
+	Dir string
+	// Tag is that of the images, which nodes have.
+	Tag string
+	// Components are names in Dir/components.
+	Components []string
+	// Patches are more entries of the kustomization's patches, in YAML.
+	Patches string
+	// DryRun has the API server check them, strictly, and apply nothing.
+	DryRun bool
+}
+
+// Apply applies Rollcall's manifests.
+func (c *Cluster) Apply(ctx context.Context, m Manifests) (err error) {
 	overlay, err := os.MkdirTemp(c.dir, "overlay-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(overlay)
-	// kustomize takes no absolute path.
-	base, err := filepath.Rel(overlay, manifests)
+	text, err := m.kustomization(overlay)
 	if err != nil {
 		return err
 	}
-	var images strings.Builder
-	for local, name := range map[string]string{"rollcall-agent": build.AgentImage(tag), "rollcall-aggregator": build.AggregatorImage(tag)} {
-		fmt.Fprintf(&images, "- {name: %s, newName: %s, newTag: %q}\n", local, strings.TrimSuffix(name, ":"+tag), tag)
-	}
-	text := fmt.Sprintf("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [%q]\nimages:\n%s", base, &images)
 	if err := os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte(text), 0o644); err != nil {
 		return err
 	}
-	if _, err := c.Kubectl(ctx, nil, "apply", "-k", overlay); err != nil {
-		return fmt.Errorf("apply %s: %w", manifests, err)
+	args := []string{"apply", "-k", overlay}
+	if m.DryRun {
+		args = append(args, "--dry-run=server", "--validate=strict")
+	}
+	if _, err := c.Kubectl(ctx, nil, args...); err != nil {
+		return fmt.Errorf("apply %s: %w", m.Dir, err)
 	}
 	return nil
+}
+
+// kustomization is the text of one in a directory.
+func (m Manifests) kustomization(dir string) (string, error) {
+	// kustomize takes no absolute path.
+	up, err := filepath.Rel(dir, m.Dir)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "resources: [%q]\n", filepath.Join(up, "base"))
+	if len(m.Components) > 0 {
+		b.WriteString("components:\n")
+	}
+	for _, component := range m.Components {
+		fmt.Fprintf(&b, "- %q\n", filepath.Join(up, "components", component))
+	}
+	b.WriteString("images:\n")
+	for local, image := range map[string]string{"rollcall-agent": build.AgentImage(m.Tag), "rollcall-aggregator": build.AggregatorImage(m.Tag)} {
+		fmt.Fprintf(&b, "- {name: %s, newName: %s, newTag: %q}\n", local, strings.TrimSuffix(image, ":"+m.Tag), m.Tag)
+	}
+	if m.Patches != "" {
+		fmt.Fprintf(&b, "patches:%s", m.Patches)
+	}
+	return b.String(), nil
 }

@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const cgroupMount = "/sys/fs/cgroup"
@@ -16,8 +19,7 @@ func CgroupName(id string) string { return "rollcall-cluster-" + id }
 // MakeCgroup makes a cgroup of the sandbox in all hierarchies and returns its
 // path in them. It goes with the sandbox.
 func MakeCgroup(name string) (string, error) {
-	id := filepath.Base(OuterDir())
-	path := "/" + CgroupName(id) + "/" + name
+	path := ownCgroup(name)
 	if _, err := os.Stat(cgroupMount + "/cgroup.controllers"); err == nil {
 		return path, makeUnified(path)
 	}
@@ -39,6 +41,14 @@ func MakeCgroup(name string) (string, error) {
 		}
 	}
 	return path, nil
+}
+
+// RemoveCgroup removes what MakeCgroup made, and what was made in it, once its
+// processes have ended.
+func RemoveCgroup(name string) error { return removeCgroups(ownCgroup(name)) }
+
+func ownCgroup(name string) string {
+	return "/" + CgroupName(filepath.Base(OuterDir())) + "/" + name
 }
 
 // inheritCPUSet gives the cgroups on path the processors and the memory of
@@ -80,6 +90,56 @@ func makeUnified(path string) error {
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("make cgroup: %w", err)
 		}
+	}
+	return nil
+}
+
+// removeWithin is how long cgroups may hold processes after init's death: the
+// kernel has killed them and is about to let them go.
+const removeWithin = 10 * time.Second
+
+// removeCgroups removes a cgroup and those in it, in every hierarchy.
+func removeCgroups(path string) error {
+	roots, err := filepath.Glob(filepath.Join(cgroupMount, "*", path))
+	if err != nil {
+		return err
+	}
+	roots = append(roots, filepath.Join(cgroupMount, path)) // version 2
+	deadline := time.Now().Add(removeWithin)
+	for _, root := range roots {
+		for {
+			err := removeTree(root)
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("remove cgroup %s: %w", root, err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// removeTree removes a cgroup and those in it; there is nothing to wait on but
+// the attempt.
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+		return err
 	}
 	return nil
 }

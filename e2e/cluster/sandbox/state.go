@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,7 +54,7 @@ func newState() (*state, error) {
 func (s *state) close(keep bool, logs string) (kept string, err error) {
 	defer s.lock.Close()
 	id := filepath.Base(s.dir)
-	if err := removeCgroups(id); err != nil {
+	if err := removeCgroups(CgroupName(id)); err != nil {
 		return "", err
 	}
 	if !keep || logs == "" {
@@ -93,7 +92,7 @@ func sweep(base string) error {
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, removeCgroups(e.Name()), os.RemoveAll(dir))
+		errs = append(errs, removeCgroups(CgroupName(e.Name())), os.RemoveAll(dir))
 		lock.Close()
 	}
 	return errors.Join(errs...)
@@ -114,54 +113,4 @@ func lockFile(name string, how int) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
 	return f, nil
-}
-
-// removeWithin is how long cgroups may hold processes after init's death: the
-// kernel has killed them and is about to let them go.
-const removeWithin = 10 * time.Second
-
-// removeCgroups removes the cgroups of a run, in every hierarchy.
-func removeCgroups(id string) error {
-	roots, err := filepath.Glob("/sys/fs/cgroup/*/" + CgroupName(id))
-	if err != nil {
-		return err
-	}
-	roots = append(roots, "/sys/fs/cgroup/"+CgroupName(id)) // version 2
-	deadline := time.Now().Add(removeWithin)
-	for _, root := range roots {
-		for {
-			err := removeTree(root)
-			if err == nil {
-				break
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("remove cgroup %s: %w", root, err)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-	}
-	return nil
-}
-
-// removeTree removes a cgroup and those in it; there is nothing to wait on but
-// the attempt.
-func removeTree(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
-		return err
-	}
-	return nil
 }

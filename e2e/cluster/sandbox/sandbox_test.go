@@ -47,7 +47,7 @@ type report struct {
 }
 
 // doWork starts a host with a process in a cgroup, tells of it, and exits with
-// code 7, waits, or does so on SIGTERM.
+// code 7 or waits.
 func doWork(what string) int {
 	r, err := start()
 	if err != nil {
@@ -78,9 +78,8 @@ func start() (*report, error) {
 		return nil, err
 	}
 	// An orphan with a mount on the host, in a session of its own.
-	script := `hostname; ls /var; mount -t tmpfs tmpfs /var/lib; setsid sleep 1000 ` + r.ID + ` </dev/null >/dev/null 2>&1 & echo started`
-	script = strings.Replace(script, "sleep 1000 "+r.ID, "sh -c 'while sleep 1000; do :; done' "+r.ID, 1)
-	cmd := exec.Command("sh", "-c", script)
+	cmd := exec.Command("sh", "-c", `hostname; ls /var; mount -t tmpfs tmpfs /var/lib
+		setsid sh -c 'while sleep 1000; do :; done' `+r.ID+` </dev/null >/dev/null 2>&1 & echo started`)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -119,7 +118,11 @@ func run(t *testing.T, temp, work string) (*exec.Cmd, *report) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	t.Cleanup(func() {
+		// Not killed: no other run would remove the cgroups.
+		_ = cmd.Process.Signal(unix.SIGTERM) // it may have ended
+		_ = cmd.Wait()                       // so may that
+	})
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err != nil {
 		t.Fatal(err)

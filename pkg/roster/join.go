@@ -33,8 +33,9 @@ type joiner struct {
 	log       *slog.Logger
 	reached   atomic.Bool // anyone, or there is nobody
 	failing   bool
-	joined    bool   // and logged
-	exchanged uint64 // the table's changes when last exchanged
+	joined    bool            // and logged
+	mistaken  chan netip.Addr // who takes us for the process before this one
+	exchanged uint64          // the table's changes when last exchanged
 }
 
 // run joins until ctx ends.
@@ -117,6 +118,25 @@ func (j *joiner) jitter(ctx context.Context, most time.Duration) bool {
 		return ctx.Err() == nil
 	}
 	return wait(ctx, rand.N(most))
+}
+
+// greet joins those who take us for the process before this one, until ctx ends.
+// An aggregator that was killed and started again knows nobody who knows all:
+// perhaps the others were killed, too. Agents would notice only when they have
+// declared it dead, which takes minutes where they are thousands; but one of them
+// probes it every two seconds.
+func (j *joiner) greet(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case from := <-j.mistaken:
+			addr := netip.AddrPortFrom(from, uint16(j.cfg.Port))
+			if !j.table.alive()[addr] {
+				_ = j.joinOne(ctx, addr) // it will ask again
+			}
+		}
+	}
 }
 
 // exchange joins one of the aggregators in the roster, if anything has changed

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,21 @@ type memberlistLog struct {
 	rarely *rarely
 	// refused is told of what strangers sent. It may be nil.
 	refused func(reason string)
+	// mistaken is told of members that took us for the process before this one,
+	// by the address that their message came from. It may be nil.
+	mistaken func(from netip.Addr)
+}
+
+// unexpected begins the line about a ping for another name than ours: with the
+// gossip key, to our address. Names have the start of a process, see [life], so
+// the sender has not heard yet that we were started again.
+const unexpected = "Got ping for unexpected"
+
+// sender is the address at the end of memberlist's line.
+func sender(text string) (netip.Addr, bool) {
+	_, from, _ := strings.Cut(text, " from=")
+	addr, err := netip.ParseAddrPort(from)
+	return addr.Addr().Unmap(), err == nil
 }
 
 // stranger is why memberlist has refused a packet or a stream before any
@@ -35,16 +51,21 @@ func stranger(text string) string {
 
 // routine are beginnings of lines that are logged elsewhere or mean nothing.
 var routine = [...]string{
-	"ignoring alive message",  // NotifyAlive
-	"Conflicting address",     // NotifyConflict
-	"Refuting",                // normal after a restart
-	"Got ping for unexpected", // likewise, at the same address: for the process before
+	"ignoring alive message", // NotifyAlive
+	"Conflicting address",    // NotifyConflict
+	"Refuting",               // normal after a restart
+	unexpected,               // likewise, at the same address: for the process before
 }
 
 func (l *memberlistLog) Write(line []byte) (int, error) {
 	level, text := parseLine(string(bytes.TrimSpace(line)))
 	if reason := stranger(text); reason != "" && l.refused != nil {
 		l.refused(reason)
+	}
+	if strings.HasPrefix(text, unexpected) && l.mistaken != nil {
+		if from, ok := sender(text); ok {
+			l.mistaken(from)
+		}
 	}
 	for _, start := range routine {
 		if strings.HasPrefix(text, start) {

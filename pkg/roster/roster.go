@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -64,6 +65,13 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	}
 
 	m := newMetrics(reg)
+	mistaken := make(chan netip.Addr, 1)
+	logTo.mistaken = func(from netip.Addr) {
+		select {
+		case mistaken <- from:
+		default: // one at a time: it knows all others
+		}
+	}
 	logTo.refused = func(reason string) { m.refused.WithLabelValues(reason).Inc() }
 	r.table = newTable(self.Peer, m)
 	r.delegate = &delegate{
@@ -96,8 +104,13 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 		table:   r.table,
 		metrics: m,
 		log:     log,
+
+		mistaken: mistaken,
 	}
 	r.work.Go(func() { r.joiner.run(joinCtx) })
+	if cfg.Role == identity.Aggregator {
+		r.work.Go(func() { r.joiner.greet(joinCtx) })
+	}
 	if r.keys != nil {
 		r.work.Go(func() { r.keys.follow(life, timing.KeyPoll) })
 	}

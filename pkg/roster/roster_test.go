@@ -212,6 +212,27 @@ func TestKilledIsFoundAtOnce(t *testing.T) {
 	})
 }
 
+// All aggregators are killed and start again where they were, before anyone has
+// noticed: whoever probes one is joined by it, and tells of all.
+func TestKilledAggregatorFindsItsAgents(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	patient := func(c *Config) { // nobody is declared dead, and nobody joins again
+		c.Timing.SuspicionMult, c.Timing.Rejoin, c.Timing.RejoinAfter, c.Timing.PushPull = 1000, nil, time.Hour, time.Hour
+	}
+	a := f.start(identity.Aggregator, "aggregator-0", patient)
+	var agents []member
+	for _, name := range []string{"node-1", "node-2", "node-3"} {
+		agents = append(agents, f.start(identity.Agent, name, func(c *Config) { joining(a)(c); patient(c) }))
+	}
+	awaitAll(t, append(agents, a)...)
+	if err := a.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	again := f.start(identity.Aggregator, "aggregator-0", func(c *Config) { patient(c); c.Bind = a.cfg.Bind })
+	awaitAll(t, append(agents, again)...)
+}
+
 func TestJoinByName(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

@@ -1,5 +1,5 @@
-# Everything but images and generate needs Go, make and a C compiler for the
-# race detector; build and demo need Go and make alone.
+# Everything but images, cluster, e2e and generate needs Go, make and a C compiler
+# for the race detector; build and demo need Go and make alone.
 
 GO      ?= go
 # In the binaries' --version and in rollcall_build_info.
@@ -12,6 +12,7 @@ GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nomsgpack -
 
 # Of one run of all tests of one package; a hang should end before CI's patience.
 TEST_TIMEOUT  ?= 10m
+E2E_TIMEOUT   ?= 60m
 # A regular expression: make bench BENCH=Fanout.
 BENCH         ?= .
 BENCH_TIMEOUT ?= 30m
@@ -32,7 +33,7 @@ IMAGE_BUILDER ?= $(shell command -v buildah || command -v docker)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-scale check lint bench bench-agent bench-fleet soak images generate clean
+.PHONY: help build demo test test-scale e2e cluster check lint bench bench-agent bench-fleet soak images generate clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +54,12 @@ test-scale: ## run the tests under fire with 5000 nodes, and gossip's with 300 m
 	ROLLCALL_NODES=$(SCALE_NODES) $(GO) test -run UnderFire -count=1 -timeout 0 -v ./e2e/fleet
 	ROLLCALL_SCALE=$(SCALE_GOSSIP) $(GO) test -run TestScale -count=1 -timeout 0 -v ./e2e/gossip
 
+e2e: ## run the tests on a real Kubernetes cluster on this machine, as root; 15 minutes, and 10 the first time
+	cd e2e/cluster && $(GO) vet ./... && $(GO) test -count=1 -timeout $(E2E_TIMEOUT) -v ./...
+
+cluster: ## run a real Kubernetes cluster with Rollcall on this machine, as root, until Ctrl-C
+	cd e2e/cluster && $(GO) run . --tag $(VERSION)
+
 check: ## check what needs no test run: gofmt and go vet
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
 		echo "not formatted; run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
@@ -60,6 +67,7 @@ check: ## check what needs no test run: gofmt and go vet
 
 lint: ## run golangci-lint; the first time it compiles for minutes
 	$(GO) run $(GOLANGCI_LINT) run ./...
+	cd e2e/cluster && $(GO) run $(GOLANGCI_LINT) run ./...
 
 bench: ## run the benchmarks, or those that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout $(BENCH_TIMEOUT) ./...

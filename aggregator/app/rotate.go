@@ -84,7 +84,7 @@ func (r *rotation) survey(ctx context.Context) ([]roster.MemberKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := new(http.Client).Do(req) // bounded by ctx
 	if err != nil {
 		return nil, fmt.Errorf("ask the aggregator in this pod: %w", err)
 	}

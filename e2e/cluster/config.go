@@ -15,8 +15,10 @@ type Config struct {
 	Tag string
 	// NoRollcall leaves the cluster empty.
 	NoRollcall bool
-	// Manifests is a directory for kubectl apply -k.
+	// Manifests is the directory of manifests, with base and components in it.
 	Manifests string
+	// Components are those to apply with the base.
+	Components []string
 	// Port of 127.0.0.1 that leads to the API server.
 	Port int
 }
@@ -26,7 +28,8 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.Nodes, "nodes", 3, "nodes")
 	fs.StringVar(&c.Tag, "tag", "dev", "tag of Rollcall's images, and its --version")
 	fs.BoolVar(&c.NoRollcall, "no-rollcall", false, "leave the cluster empty")
-	fs.StringVar(&c.Manifests, "manifests", "../../manifests/base", "directory of manifests to apply, with a kustomization.yaml")
+	fs.StringVar(&c.Manifests, "manifests", "../../manifests", "directory of manifests to apply, with base and components in it")
+	fs.StringSliceVar(&c.Components, "components", nil, "components of the manifests to apply with the base")
 	fs.IntVar(&c.Port, "port", 16443, "port of 127.0.0.1 that leads to the API server")
 }
 

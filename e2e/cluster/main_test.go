@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(sandbox.Run(sandbox.Program{
 		Prepare: func(ctx context.Context, out *sandbox.Outside) error {
-			return cluster.Prepare(ctx, out, progress())
+			return cluster.Prepare(ctx, out, progress(), oldTag, newTag)
 		},
 		Work: m.Run,
 	}))

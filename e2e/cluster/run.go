@@ -64,16 +64,12 @@ func (c *Config) run(ctx context.Context) error {
 	return nil
 }
 
-// apply applies the manifests, if there are any.
+// apply applies the manifests.
 func (c *Config) apply(ctx context.Context, k *cluster.Cluster, tell func(string, ...any)) error {
 	if c.NoRollcall {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(c.Manifests, "kustomization.yaml")); err != nil {
-		tell("Rollcall is not deployed: %v", err)
-		return nil
-	}
-	if err := k.Apply(ctx, c.Manifests, c.Tag); err != nil {
+	if err := k.Apply(ctx, cluster.Manifests{Dir: c.Manifests, Tag: c.Tag, Components: c.Components}); err != nil {
 		return err
 	}
 	tell("applied %s", c.Manifests)

@@ -19,6 +19,7 @@ workload is what pods of the tests of a cluster run. It ends at SIGTERM.
   workload serve --listen :8080             answers every request with its host name
   workload burn --millicores 50             uses CPU and memory
   workload load --url http://… --every 1s   asks a URL, and counts failures
+  workload intrude --agent … --aggregator … tries to get into a fleet of Rollcall
 
 See workload <command> --help.
 `
@@ -37,7 +38,7 @@ func main() {
 
 // exec runs a command line and returns the exit code.
 func exec(ctx context.Context, args []string) int {
-	commands := map[string]func() command{"pause": pause, "serve": serve, "burn": burn, "load": load}
+	commands := map[string]func() command{"pause": pause, "serve": serve, "burn": burn, "load": load, "intrude": intrude}
 	if len(args) == 0 || commands[args[0]] == nil {
 		fmt.Fprint(os.Stderr, about)
 		return 2

@@ -1,0 +1,3 @@
+// Package stranger speaks to members of a fleet as somebody does who is none:
+// it knows everything about the protocols, and has neither certificate nor key.
+package stranger

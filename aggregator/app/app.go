@@ -70,8 +70,8 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 		if a.file, err = expected.OpenFile(cfg.ExpectedFile, log); err != nil {
 			return nil, fmt.Errorf("--expected-nodes-file: %w", err)
 		}
-		a.cfg.Roster.Missing = a.missing
 	}
+	a.cfg.Roster.Missing = a.missing
 	if cfg.Expected == fromKubernetes {
 		a.nodes = expected.NewCluster(expected.ClusterConfig{
 			Nodes: a.kube.core.Nodes(), DaemonSets: a.kube.apps.DaemonSets(cfg.Namespace),
@@ -122,13 +122,18 @@ func (a *Aggregator) lookup(role identity.Role, name string) (roster.Member, ros
 	return a.snapshot().Lookup(role, name)
 }
 
-// missing are the addresses of expected nodes that the roster does not have.
-// The roster asks for them from its own start on.
+// missing are the addresses of expected nodes whose agents are not here: where the
+// file says they are, or else where they were. After a partition, in which each
+// side has declared the other one dead, neither would look for the other for
+// minutes. The roster asks from its own start on.
 func (a *Aggregator) missing() []string {
 	if a.roster.Load() == nil {
 		return nil
 	}
-	return a.file.Missing(a.snapshot())
+	if a.file != nil {
+		return a.file.Missing(a.snapshot())
+	}
+	return expected.LastSeen(a.expected().Nodes(), a.snapshot())
 }
 
 // expected is who should answer.

@@ -56,3 +56,16 @@ func (r *Roster) Unsupported() []coverage.Unsupported { return nil }
 func (r *Roster) Status() Status {
 	return Status{Source: "the roster: agents that are here, or that went silent"}
 }
+
+// LastSeen are the addresses at which the agents of expected nodes, given by name
+// and sorted, were before they died: what roster.Config.Missing wants to know.
+// Whoever is not expected any more is left alone.
+func LastSeen(nodes []string, s Snapshot) []string {
+	var addresses []string
+	for _, d := range s.Departed() {
+		if _, found := slices.BinarySearch(nodes, d.Name); found && d.Role == identity.Agent {
+			addresses = append(addresses, d.Addr.String())
+		}
+	}
+	return addresses
+}

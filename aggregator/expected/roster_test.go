@@ -1,6 +1,7 @@
 package expected
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -24,8 +25,9 @@ func (s snapshot) ByRole(role identity.Role) []roster.Member {
 
 func (s snapshot) Departed() []roster.Departure {
 	gone := []roster.Departure{{Member: roster.Member{Name: "node-8", Role: identity.Aggregator}}}
-	for _, name := range s.dead {
-		gone = append(gone, roster.Departure{Member: roster.Member{Name: name, Role: identity.Agent}})
+	for i, name := range s.dead {
+		at := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		gone = append(gone, roster.Departure{Member: roster.Member{Name: name, Role: identity.Agent, Addr: at}})
 	}
 	return gone
 }
@@ -55,5 +57,15 @@ func TestRealSnapshotFits(t *testing.T) {
 	r := FromRoster(func() *roster.Snapshot { return &roster.Snapshot{} })
 	if nodes := r.Nodes(); len(nodes) != 0 {
 		t.Errorf("got %q", nodes)
+	}
+}
+
+// Dead agents are looked for where they were, but for those of nodes that are
+// gone, and of whoever is called like a node.
+func TestLastSeen(t *testing.T) {
+	now := snapshot{alive: []string{"node-1"}, dead: []string{"node-2", "scaled-down", "node-3"}}
+	got := LastSeen([]string{"node-1", "node-2", "node-3", "node-8"}, now)
+	if want := []string{"10.0.0.0", "10.0.0.2"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

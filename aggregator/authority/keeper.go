@@ -172,15 +172,15 @@ func (k *Keeper) look(ctx context.Context, now time.Time) error {
 	defer cancel()
 	authorities, err := k.authorities(ctx, now)
 	if err != nil {
-		return fmt.Errorf("Secret %s: %w", AuthoritySecret, err)
+		return fmt.Errorf("look after Secret %s: %w", AuthoritySecret, err)
 	}
 	// Before anything is signed with it.
 	if err := k.publish(ctx, bundle(authorities)); err != nil {
-		return fmt.Errorf("ConfigMap %s: %w", TrustConfigMap, err)
+		return fmt.Errorf("look after ConfigMap %s: %w", TrustConfigMap, err)
 	}
 	gossip, err := k.gossip(ctx, now)
 	if err != nil {
-		return fmt.Errorf("Secret %s: %w", GossipSecret, err)
+		return fmt.Errorf("look after Secret %s: %w", GossipSecret, err)
 	}
 	k.known.Store(&known{authorities, gossip})
 	return k.certify(authorities, now)

@@ -104,7 +104,7 @@ func (r *Rotation) change(ctx context.Context, log *slog.Logger, f func([]identi
 		return identity.EncodeGossipKeys(keys), nil
 	}, log)
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s: %w", GossipSecret, err)
+		return nil, fmt.Errorf("change Secret %s: %w", GossipSecret, err)
 	}
 	return keys, nil
 }

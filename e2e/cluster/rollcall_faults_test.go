@@ -311,7 +311,7 @@ func (f *fleet) aggregatorsKilled() {
 	for _, p := range pods {
 		f.kill(p)
 	}
-	f.complete("all answer after both were killed", killed)
+	f.complete("all answer after both were killed", time.Time{})
 	f.Logf("both aggregators killed: all nodes answer %v later", time.Since(killed).Round(100*time.Millisecond))
 	f.kept(before, f.served(n, began, len(before)))
 	f.kubectl(nil, "rollout", "status", "--namespace", rollcall, "deployment/rollcall-aggregator", "--timeout=2m")
@@ -342,6 +342,7 @@ func (f *fleet) apiServerStopped() {
 	}
 	f.complete("the agent that waited has enrolled", started)
 	f.Logf("all answer %v after the API server is back", time.Since(started).Round(time.Second))
+	defer func() { f.Logf("the nodes are Ready %v after it", time.Since(started).Round(time.Second)) }()
 	for _, node := range f.c.Nodes {
 		points := f.served(node, stopped, 4)
 		during := 0
@@ -381,6 +382,7 @@ func (f *fleet) gossipKey() {
 // upgrade rolls out the second images under load.
 func (f *fleet) upgrade() {
 	w := f.watch(f.spare())
+	w.replaced = true
 	f.apply(newTag)
 	f.complete("all nodes answer after the upgrade", time.Now())
 	w.report(f, "upgraded")

@@ -74,7 +74,7 @@ func (p *controlPlane) start(ctx context.Context, ready func(context.Context) er
 		if err != nil {
 			return err
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := new(http.Client).Do(req) // bounded by ctx
 		if err != nil {
 			return err
 		}

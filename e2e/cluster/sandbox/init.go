@@ -51,7 +51,7 @@ func reap(pid int) (status syscall.WaitStatus, ended bool) {
 	for {
 		var s syscall.WaitStatus
 		switch got, err := syscall.Wait4(-1, &s, unix.WNOHANG, nil); {
-		case err == unix.EINTR:
+		case errors.Is(err, unix.EINTR):
 		case err != nil || got == 0:
 			return status, ended
 		case got == pid:

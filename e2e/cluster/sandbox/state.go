@@ -104,7 +104,7 @@ func lockFile(name string, how int) (*os.File, error) {
 		return nil, err
 	}
 	for {
-		if err = unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+		if err = unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}

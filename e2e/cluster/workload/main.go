@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -44,7 +45,7 @@ func exec(ctx context.Context, args []string) int {
 		return 2
 	}
 	c := commands[args[0]]()
-	if err := c.flags.Parse(args[1:]); err == pflag.ErrHelp {
+	if err := c.flags.Parse(args[1:]); errors.Is(err, pflag.ErrHelp) {
 		return 0
 	} else if err != nil {
 		fmt.Fprintf(os.Stderr, "workload %s: %v\n", args[0], err)

@@ -59,3 +59,29 @@ func TestFlags(t *testing.T) {
 }
 
 var long = strings.Repeat("x", 300)
+
+// With enrolment the certificate is not from files.
+func TestFlagsOfEnrolment(t *testing.T) {
+	const enrolling = "--node-name node-1 --kubelet-address 127.0.0.1 --gossip-advertise 127.0.0.1 --enrol aggregators:9810 "
+	for args, want := range map[string]string{
+		"--tls-ca-file a --gossip-key-file g":                     "",
+		"--gossip-key-file g":                                     "--tls-ca-file",
+		"--tls-ca-file a":                                         "--gossip-key-file",
+		"--tls-ca-file a --gossip-key-file g --tls-cert-file c":   "exclude each other",
+		"--tls-ca-file a --gossip-key-file g --enrol aggregators": "--enrol",
+		"--tls-ca-file a --gossip-key-file g --enrol :9810":       "--enrol",
+		"--tls-ca-file a --gossip-key-file g --enrol-token-file=": "--enrol-token-file",
+		"--tls-ca-file a --gossip-key-file g --enrol=":            "see --enrol",
+	} {
+		cfg, ran := &Config{}, false
+		c := cli.Command{Name: "rollcall-agent", Config: cfg, Run: func(context.Context, *slog.Logger) error { ran = true; return nil }}
+		var stderr strings.Builder
+		code := c.Exec(t.Context(), strings.Fields(enrolling+args), io.Discard, &stderr)
+		if want == "" && (code != 0 || !ran) {
+			t.Errorf("good flags: exit code %d, %s", code, &stderr)
+		}
+		if want != "" && (code != 2 || !strings.Contains(stderr.String(), want)) {
+			t.Errorf("%s: exit code %d, want 2 and %q; got %s", args, code, want, &stderr)
+		}
+	}
+}

@@ -25,13 +25,16 @@ const (
 	maxKeys       = 64 << 10
 )
 
+// Members are those alive; *roster.Snapshot knows them.
+type Members interface{ Members() []roster.Member }
+
 // A Survey finds out which gossip keys the members have, for those who rotate
 // them.
 type Survey struct {
 	Self identity.Peer
 	// Own are this aggregator's keys, by their IDs.
 	Own    func() []string
-	Roster func() *roster.Snapshot
+	Roster func() Members
 	// Ask fetches KeysPage of another member.
 	Ask func(ctx context.Context, m roster.Member) (*http.Response, error)
 }

@@ -45,3 +45,46 @@ func TestFlags(t *testing.T) {
 		}
 	}
 }
+
+// With an authority in the cluster there are no files.
+func TestFlagsOfAuthority(t *testing.T) {
+	t.Setenv("POD_NAMESPACE", "")
+	const kubernetes = "--name aggregator-1 --gossip-advertise 127.0.0.1 --authority --expected-nodes kubernetes "
+	for args, want := range map[string]string{
+		"--namespace rollcall":                   "",
+		"":                                       "--authority needs --namespace",
+		"--namespace rollcall --tls-cert-file c": "--authority excludes",
+		"--namespace rollcall --gossip-key-file g":                             "--authority excludes",
+		"--namespace rollcall --enrol-listen nowhere":                          "--enrol-listen",
+		"--namespace rollcall --expected-nodes all":                            `--expected-nodes "all"`,
+		"--namespace rollcall --expected-nodes-file f":                         "--expected-nodes-file",
+		"--authority=false":                                                    "--authority",
+		"--authority=false --tls-cert-file c --tls-key-file k --tls-ca-file a": "--expected-nodes=kubernetes needs --namespace",
+	} {
+		cfg, ran := &Config{}, false
+		c := cli.Command{Name: "rollcall-aggregator", Config: cfg, Run: func(context.Context, *slog.Logger) error { ran = true; return nil }}
+		var stderr strings.Builder
+		code := c.Exec(t.Context(), strings.Fields(kubernetes+args), io.Discard, &stderr)
+		if want == "" && (code != 0 || !ran || cfg.Roster.PeerPort != 9810) {
+			t.Errorf("good flags: exit code %d, peer port %d, %s", code, cfg.Roster.PeerPort, &stderr)
+		}
+		if want != "" && (code != 2 || !strings.Contains(stderr.String(), want)) {
+			t.Errorf("%s: exit code %d, want 2 and %q; got %s", args, code, want, &stderr)
+		}
+	}
+}
+
+// Outside of a cluster, what needs one says so.
+func TestNoCluster(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	cfg := &Config{}
+	c := cli.Command{Name: "rollcall-aggregator", Config: cfg, Run: func(ctx context.Context, log *slog.Logger) error {
+		_, err := New(ctx, *cfg, "v1", log)
+		return err
+	}}
+	var stderr strings.Builder
+	args := "--name aggregator-1 --gossip-advertise 127.0.0.1 --authority --namespace rollcall"
+	if code := c.Exec(t.Context(), strings.Fields(args), io.Discard, &stderr); code != 1 || !strings.Contains(stderr.String(), "service account token") {
+		t.Errorf("exit code %d, %s", code, &stderr)
+	}
+}

@@ -67,7 +67,7 @@ func (a *Aggregator) survey() *api.Survey {
 			}
 			return nil
 		},
-		Roster: a.snapshot,
+		Roster: func() api.Members { return a.snapshot() },
 		Ask:    a.askKeys,
 	}
 }

@@ -93,6 +93,45 @@ func (f *fleet) shapes() {
 	}
 }
 
+// unsupported registers nodes that no agent can run on: they are told apart, with
+// the reason, and nobody waits for them.
+func (f *fleet) unsupported() {
+	const nodes = `
+apiVersion: v1
+kind: Node
+metadata: {name: win-1, labels: {kubernetes.io/os: windows}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: virtual-1, labels: {kubernetes.io/os: linux, type: virtual-kubelet}}
+`
+	f.kubectl([]byte(nodes), "apply", "-f", "-")
+	f.eventually("they are told apart", func(ctx context.Context) error {
+		a, err := f.ask(ctx, f.c.Nodes[0], "/node?window=1m")
+		if err != nil {
+			return err
+		}
+		c := a.Coverage
+		if c.Expected != 3 || !c.Complete || len(c.Unsupported) != 2 ||
+			!strings.Contains(c.Unsupported[0].Reason, "virtual") || !strings.Contains(c.Unsupported[1].Reason, "kubernetes.io/os") {
+			return fmt.Errorf("%+v", c)
+		}
+		f.Logf("%+v", c)
+		return nil
+	})
+	if _, err := f.ask(f.Context(), f.c.Nodes[0], "/node/win-1"); err == nil || !strings.Contains(err.Error(), "404") || !strings.Contains(err.Error(), "kubernetes.io/os") {
+		f.Errorf("the one: %v", err)
+	}
+	f.kubectl(nil, "delete", "node", "win-1", "virtual-1")
+	f.eventually("they are gone", func(ctx context.Context) error {
+		a, err := f.ask(ctx, f.c.Nodes[0], "/node?window=1m")
+		if err == nil && len(a.Coverage.Unsupported) > 0 {
+			err = fmt.Errorf("%+v", a.Coverage)
+		}
+		return err
+	})
+}
+
 // restrictedForReal looks at the processes themselves: they are what Pod Security
 // "restricted" says.
 func (f *fleet) restrictedForReal() {

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/cluster"
 )
@@ -49,6 +51,7 @@ func TestRollcall(t *testing.T) {
 		{"answers", (*fleet).answers},
 		{"restricted", (*fleet).restrictedForReal},
 		{"rights of tokens", (*fleet).rights},
+		{"unsupported", (*fleet).unsupported},
 		{"intruder", (*fleet).intruder},
 		{"enrolment", (*fleet).enrolment},
 		{"agent killed", (*fleet).agentKilled},
@@ -176,6 +179,7 @@ type answer struct {
 		Expected, Asked, Answered int
 		Complete                  bool
 		Missing                   []struct{ Node, Outcome, Error string }
+		Unsupported               []struct{ Node, Reason string }
 	}
 }
 
@@ -243,7 +247,8 @@ func (f *fleet) metric(p corev1.Pod, line string) float64 {
 }
 
 // schema checks the manifests before anything runs: kubectl sends them to the API
-// server, which refuses what it does not know.
+// server, which refuses what it does not know. It does not know PodMonitors, which
+// are checked against their own types.
 func (f *fleet) schema() {
 	f.kubectl(nil, "create", "namespace", rollcall)
 	for _, components := range [][]string{nil, {"persistent"}, {"kubelet-insecure-tls"}, {"persistent", "kubelet-insecure-tls"}} {
@@ -253,6 +258,25 @@ func (f *fleet) schema() {
 		}
 	}
 	f.kubectl(nil, "delete", "namespace", rollcall)
+
+	text, err := f.c.Render(f.Context(), cluster.Manifests{Dir: f.manifests(), Tag: oldTag, Components: []string{"monitoring"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	monitors := 0
+	for document := range strings.SplitSeq(text, "\n---\n") {
+		if !strings.Contains(document, "\nkind: PodMonitor\n") {
+			continue
+		}
+		monitors++
+		var m monitoring.PodMonitor
+		if err := yaml.UnmarshalStrict([]byte(document), &m); err != nil || m.APIVersion != "monitoring.coreos.com/v1" || len(m.Spec.PodMetricsEndpoints) != 1 {
+			f.Errorf("%v: %s", err, document)
+		}
+	}
+	if monitors != 2 {
+		f.Errorf("%d PodMonitors:\n%s", monitors, text)
+	}
 }
 
 // deployed deploys it, and tells how long that takes.

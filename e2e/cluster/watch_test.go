@@ -47,9 +47,12 @@ type value struct {
 }
 
 // watch watches from a node's network until the watch is ended.
-func (f *fleet) watch(from *cluster.Node) *watch {
+func (f *fleet) watch(from *cluster.Node) *watch { return f.begin(&watch{}, from) }
+
+func (f *fleet) begin(w *watch, from *cluster.Node) *watch {
 	ctx, stop := context.WithCancel(f.Context())
-	w := &watch{stop: stop, least: 3, values: map[value]point{}, missing: map[string]map[string]int{}, twice: map[string]int64{}}
+	w.stop, w.least = stop, 3
+	w.values, w.missing, w.twice = map[value]point{}, map[string]map[string]int{}, map[string]int64{}
 	for range watchers {
 		w.done.Go(func() {
 			t := time.NewTicker(watchEvery)

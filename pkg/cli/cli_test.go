@@ -41,6 +41,11 @@ func TestExec(t *testing.T) {
 		"argument":           {"tea", 2, "", `unexpected argument "tea"`},
 		"unknown log level":  {"--log-level loud", 2, "", "--log-level"},
 		"unknown log format": {"--log-format xml", 2, "", "--log-format"},
+		"subcommand":         {"other --every 5s", 0, "", "at other work"},
+		"subcommand's help":  {"other --help", 0, "Does other things.", ""},
+		"help names it":      {"--help", 0, "  other              Does other things.\n", ""},
+		"its mistake":        {"other --teapot", 2, "", "thing other: unknown flag: --teapot; see thing other --help\n"},
+		"its version":        {"other --version", 0, "thing other v1.2.3\n", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +57,9 @@ func TestExec(t *testing.T) {
 						return errors.New("thirteen\nis bad")
 					}
 					return nil
-				}}
+				},
+				Subcommands: []Command{{Name: "other", About: "Does other things.", Config: &config{},
+					Run: func(_ context.Context, log *slog.Logger) error { log.Info("at other work"); return nil }}}}
 			var stdout, stderr strings.Builder
 			if code := cmd.Exec(t.Context(), strings.Fields(c.args), &stdout, &stderr); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)

@@ -26,27 +26,37 @@ type Manifests struct {
 }
 
 // Apply applies Rollcall's manifests.
-func (c *Cluster) Apply(ctx context.Context, m Manifests) (err error) {
+func (c *Cluster) Apply(ctx context.Context, m Manifests) error {
+	args := []string{"apply"}
+	if m.DryRun {
+		args = append(args, "--dry-run=server", "--validate=strict")
+	}
+	if _, err := c.kustomize(ctx, m, append(args, "-k")...); err != nil {
+		return fmt.Errorf("apply %s: %w", m.Dir, err)
+	}
+	return nil
+}
+
+// Render returns what Apply would apply.
+func (c *Cluster) Render(ctx context.Context, m Manifests) (string, error) {
+	return c.kustomize(ctx, m, "kustomize")
+}
+
+// kustomize runs kubectl with a directory that has the kustomization.
+func (c *Cluster) kustomize(ctx context.Context, m Manifests, args ...string) (string, error) {
 	overlay, err := os.MkdirTemp(c.dir, "overlay-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(overlay)
 	text, err := m.kustomization(overlay)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte(text), 0o644); err != nil {
-		return err
+		return "", err
 	}
-	args := []string{"apply", "-k", overlay}
-	if m.DryRun {
-		args = append(args, "--dry-run=server", "--validate=strict")
-	}
-	if _, err := c.Kubectl(ctx, nil, args...); err != nil {
-		return fmt.Errorf("apply %s: %w", m.Dir, err)
-	}
-	return nil
+	return c.Kubectl(ctx, nil, append(args, overlay)...)
 }
 
 // kustomization is the text of one in a directory.

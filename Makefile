@@ -58,7 +58,7 @@ e2e: ## run the tests on a real Kubernetes cluster on this machine, as root; 15 
 	cd e2e/cluster && $(GO) vet ./... && $(GO) test -count=1 -timeout $(E2E_TIMEOUT) -v ./...
 
 cluster: ## run a real Kubernetes cluster with Rollcall on this machine, as root, until Ctrl-C
-	cd e2e/cluster && $(GO) run . --tag $(VERSION)
+	cd e2e/cluster && $(GO) build -o ../../bin/rollcall-cluster . && exec ../../bin/rollcall-cluster --tag $(VERSION)
 
 check: ## check what needs no test run: gofmt and go vet
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \

@@ -139,7 +139,6 @@ func (e *env) cutOff() {
 	if _, err := e.get(e.Context(), n, web); err != nil {
 		e.Errorf("%s does not reach its own pods: %v", n.Name, err)
 	}
-	e.eventually("the node is not Ready", func(ctx context.Context) error { return e.notReady(ctx, n) })
 	// A kubelet checks tokens with the API server, and trusts an answer for two
 	// minutes.
 	if counts, err := e.load(e.Context(), n, "kubelet"); err != nil {
@@ -154,14 +153,6 @@ func (e *env) cutOff() {
 		e.Fatal(err)
 	}
 	e.answered([]*cluster.Node{n, other}, "service", "headless", "kubernetes", "kubelet")
-}
-
-func (e *env) notReady(ctx context.Context, n *cluster.Node) error {
-	node, err := e.c.Client.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
-	if err == nil && cluster.Ready(node) {
-		err = errors.New("it is Ready")
-	}
-	return err
 }
 
 func (e *env) powerCut() {

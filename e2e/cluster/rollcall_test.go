@@ -89,10 +89,10 @@ func (f *fleet) manifests() string {
 }
 
 // apply applies the manifests, and waits until what they change is rolled out.
-func (f *fleet) apply(tag string, components ...string) {
+func (f *fleet) apply(m cluster.Manifests) {
 	f.Helper()
-	err := f.c.Apply(f.Context(), cluster.Manifests{Dir: f.manifests(), Tag: tag, Components: components, Patches: smallFleet})
-	if err != nil {
+	m.Dir = f.manifests()
+	if err := f.c.Apply(f.Context(), m); err != nil {
 		f.Fatal(err)
 	}
 	f.kubectl(nil, "rollout", "status", "--namespace", rollcall, "daemonset/rollcall-agent", "--timeout=5m")
@@ -282,7 +282,7 @@ func (f *fleet) schema() {
 // deployed deploys it, and tells how long that takes.
 func (f *fleet) deployed() {
 	began := time.Now()
-	f.apply(oldTag)
+	f.apply(cluster.Manifests{Tag: oldTag, Patches: smallFleet})
 	up := time.Since(began)
 	f.service = f.address()
 	f.complete("all nodes answer", began)

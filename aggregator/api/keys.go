@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +37,8 @@ type Survey struct {
 	// Own are this aggregator's keys, by their IDs.
 	Own    func() []string
 	Roster func() Members
+	// Expected are the nodes that should be here, by name.
+	Expected func() []string
 	// Ask fetches KeysPage of another member.
 	Ask func(ctx context.Context, m roster.Member) (*http.Response, error)
 }
@@ -53,8 +57,13 @@ func answerJSON(w http.ResponseWriter, data any) {
 	_ = json.NewEncoder(w).Encode(data) // whoever asked may be gone
 }
 
-// all asks every member that is here.
+// all asks every member that is here, and names the nodes that are not.
 func (s *Survey) all(ctx context.Context) []roster.MemberKeys {
+	expected := s.Expected()
+	missing := map[string]bool{}
+	for _, node := range expected {
+		missing[node] = true
+	}
 	members := s.Roster().Members()
 	found := make([]roster.MemberKeys, len(members))
 	places := make(chan struct{}, surveyed)
@@ -64,6 +73,10 @@ func (s *Survey) all(ctx context.Context) []roster.MemberKeys {
 		asking.Go(func() {
 			defer func() { <-places }()
 			found[i].Peer = m.Peer()
+			if m.Role == identity.Agent {
+				_, known := slices.BinarySearch(expected, m.Name)
+				found[i].Unexpected = !known
+			}
 			if m.Peer() == s.Self {
 				found[i].Keys = s.Own()
 				return
@@ -76,6 +89,14 @@ func (s *Survey) all(ctx context.Context) []roster.MemberKeys {
 		})
 	}
 	asking.Wait()
+	for _, m := range found {
+		if m.Peer.Role == identity.Agent {
+			delete(missing, m.Peer.Name)
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(missing)) {
+		found = append(found, roster.MemberKeys{Peer: identity.Peer{Role: identity.Agent, Name: node}, Err: "its agent is not here"})
+	}
 	return found
 }
 

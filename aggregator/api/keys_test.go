@@ -28,9 +28,10 @@ func (c crowd) Members() []roster.Member {
 
 func TestSurvey(t *testing.T) {
 	s := &Survey{
-		Self:   identity.Peer{Role: identity.Aggregator, Name: "aggregator-1"},
-		Own:    func() []string { return []string{"aa", "bb"} },
-		Roster: func() Members { return crowd{"good", "old", "refused", "broken", "huge"} },
+		Self:     identity.Peer{Role: identity.Aggregator, Name: "aggregator-1"},
+		Own:      func() []string { return []string{"aa", "bb"} },
+		Roster:   func() Members { return crowd{"good", "old", "refused", "broken", "huge"} },
+		Expected: func() []string { return []string{"broken", "gone", "good", "huge", "old"} },
 		Ask: func(_ context.Context, m roster.Member) (*http.Response, error) {
 			answer := func(code int, body string) (*http.Response, error) {
 				return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(strings.NewReader(body))}, nil
@@ -54,7 +55,7 @@ func TestSurvey(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &members); err != nil {
 		t.Fatal(err)
 	}
-	if len(members) != 6 {
+	if len(members) != 7 {
 		t.Fatalf("%d members: %s", len(members), w.Body)
 	}
 	for _, m := range members {
@@ -69,8 +70,13 @@ func TestSurvey(t *testing.T) {
 			wrong = "Not Found"
 		case "refused":
 			wrong = "connection refused"
+		case "gone":
+			wrong = "not here"
 		default:
 			wrong = "unexpected EOF"
+		}
+		if m.Unexpected != (m.Peer.Name == "refused") {
+			t.Errorf("%v is unexpected: %v", m.Peer, m.Unexpected)
 		}
 		if !slices.Equal(m.Keys, keys) || (m.Err == "") != (wrong == "") || !strings.Contains(m.Err, wrong) {
 			t.Errorf("%+v, want %v and %q", m, keys, wrong)

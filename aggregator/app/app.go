@@ -184,8 +184,12 @@ func (a *Aggregator) Run(ctx context.Context) error {
 
 // enter enters the roster, as soon as there is what that needs.
 func (a *Aggregator) enter(ctx context.Context) (*roster.Roster, error) {
+	ready := a.id.Ready()
+	if a.keeper != nil {
+		ready = a.keeper.Ready() // gossip keys, too
+	}
 	select {
-	case <-a.id.Ready():
+	case <-ready:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -3,6 +3,8 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	apps "k8s.io/client-go/kubernetes/typed/apps/v1"
@@ -17,7 +19,30 @@ type cluster struct {
 	core           *core.CoreV1Client
 	apps           *apps.AppsV1Client
 	authentication *authentication.AuthenticationV1Client
+
+	clock clock
 }
+
+// A clock tells how much this machine's is ahead of the API server's, by the Date
+// of its answers: whole seconds, and the time that an answer takes.
+type clock struct {
+	http.RoundTripper
+	ahead atomic.Int64 // nanoseconds
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (c *clock) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(req)
+	if err == nil {
+		if at, dateErr := http.ParseTime(resp.Header.Get("Date")); dateErr == nil {
+			c.ahead.Store(int64(time.Since(at)))
+		}
+	}
+	return resp, err
+}
+
+// skew is 0 as long as there was no answer.
+func (c *clock) skew() time.Duration { return time.Duration(c.ahead.Load()) }
 
 // inCluster connects as the pod's service account, when first used.
 func inCluster(version string) (*cluster, error) {
@@ -32,15 +57,15 @@ func inCluster(version string) (*cluster, error) {
 	// agents that enrol.
 	cfg.QPS = -1
 	cfg.WarningHandler = rest.NoWarnings{}
+	c := &cluster{}
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		c.clock.RoundTripper = next
+		return &c.clock
+	})
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return clientsFor(cfg, client)
-}
-
-func clientsFor(cfg *rest.Config, client *http.Client) (c *cluster, err error) {
-	c = &cluster{}
 	if c.core, err = core.NewForConfigAndClient(cfg, client); err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (a *Aggregator) identify(version string) (err error) {
 	}
 	if a.cfg.Authority {
 		a.id = identity.New(identity.Peer{Role: identity.Aggregator, Name: a.cfg.Name}, a.log, a.reg)
-		a.keeper = authority.New(a.kube.core.Secrets(a.cfg.Namespace), a.kube.core.ConfigMaps(a.cfg.Namespace), a.id, a.log, a.reg)
+		a.keeper = authority.New(a.kube.core.Secrets(a.cfg.Namespace), a.kube.core.ConfigMaps(a.cfg.Namespace), a.kube.clock.skew, a.id, a.log, a.reg)
 		a.cfg.Roster.Keys = a.keeper.GossipKeys
 		return nil
 	}
@@ -67,8 +67,8 @@ func (a *Aggregator) survey() *api.Survey {
 			}
 			return nil
 		},
-		Roster: func() api.Members { return a.snapshot() },
-		Ask:    a.askKeys,
+		Roster: func() api.Members { return a.snapshot() }, Expected: func() []string { return a.expected().Nodes() },
+		Ask: a.askKeys,
 	}
 }
 

@@ -27,9 +27,10 @@ const aboutRotation = `
 Replaces the gossip key while the fleet runs; run it beside an aggregator.
 
 It goes in three steps: all members accept a new key, all use it, all have
-forgotten the old one. It takes a step only when every member that is here has
-taken the one before, so none is ever cut off, and it tells how far it is. If
-it is ended or gives up, nothing is lost: run it again to go on.
+forgotten the old one. It takes a step only when every expected node and every
+aggregator has taken the one before, so none is ever cut off, and it tells how
+far it is. If it is ended or gives up, nothing is lost: run it again to go on.
+A node that is down for good is not waited for with --without.
 
   kubectl -n rollcall exec deploy/rollcall-aggregator -- /rollcall-aggregator rotate-gossip-key`
 
@@ -37,6 +38,7 @@ it is ended or gives up, nothing is lost: run it again to go on.
 type rotation struct {
 	namespace, debug string
 	patience         time.Duration
+	without          []string
 }
 
 // AddFlags implements [cli.Config].
@@ -44,6 +46,7 @@ func (r *rotation) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&r.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the Secret "+authority.GossipSecret+"; from POD_NAMESPACE")
 	fs.StringVar(&r.debug, "debug-listen", "127.0.0.1:9811", "address where the aggregator in this pod has its debug pages")
 	fs.DurationVar(&r.patience, "step-timeout", 10*time.Minute, "how long a step may take: Secrets take a minute or two to reach all pods")
+	fs.StringSliceVar(&r.without, "without", nil, "nodes and aggregators not to wait for: broken ones, or those against whom the key is replaced")
 }
 
 // Validate implements [cli.Config].
@@ -69,7 +72,7 @@ func RotateGossipKey(version string) cli.Command {
 			}
 			job := authority.Rotation{
 				Secrets: kube.core.Secrets(r.namespace), Survey: r.survey,
-				Patience: r.patience, Progress: os.Stdout,
+				Patience: r.patience, Without: r.without, Progress: os.Stdout,
 			}
 			return job.Run(ctx, log)
 		},

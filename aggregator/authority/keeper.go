@@ -38,8 +38,11 @@ const (
 	// every is how often the objects are read: three small answers of the API
 	// server, and how long a rotation of gossip keys waits for aggregators.
 	every = 10 * time.Second
-	// readTimeout bounds one look at them.
+	// readTimeout bounds reading and changing one of them.
 	readTimeout = 10 * time.Second
+	// maxSkew is how wrong this machine's clock may be: certificates begin an hour
+	// before they are made, for those who are behind.
+	maxSkew = 10 * time.Minute
 	// conflicts is how often an update may lose against others' in one look.
 	conflicts = 5
 	// logEvery is how often the same trouble is logged.
@@ -64,28 +67,35 @@ type ConfigMaps interface {
 type Keeper struct {
 	secrets    Secrets
 	configMaps ConfigMaps
+	skew       func() time.Duration
 	name       string
 	id         *identity.Source
 	log        *slog.Logger
 
 	known  atomic.Pointer[known]
+	ready  chan struct{}
 	err    atomic.Pointer[error]
 	logged time.Time
 
-	trusted string    // the CAs that were installed in id, PEM
-	renew   time.Time // when to install a new certificate
+	own     *x509.Certificate // nil: none yet
+	trusted string            // the CAs that were installed in id with it, PEM
+	renew   time.Time         // when to install another one
 }
 
-// known is what the last look found. It never changes.
+// known is what was found last, each part for itself: what cannot be read today
+// is as it was. It never changes.
 type known struct {
-	authorities []*identity.Authority
-	gossip      []identity.GossipKey
+	authorities []*identity.Authority // published; none: not read yet
+	gossip      []identity.GossipKey  // none: not read yet
 }
 
 // New returns a keeper that has not looked yet. id is the aggregator's own,
-// which the keeper gives its certificates. The metrics are registered with reg.
-func New(secrets Secrets, configMaps ConfigMaps, id *identity.Source, log *slog.Logger, reg prometheus.Registerer) *Keeper {
-	k := &Keeper{secrets: secrets, configMaps: configMaps, name: "rollcall", id: id, log: log}
+// which the keeper gives its certificates. Skew is how much this machine's clock
+// is ahead of the API server's, as far as that is known. The metrics are
+// registered with reg.
+func New(secrets Secrets, configMaps ConfigMaps, skew func() time.Duration, id *identity.Source, log *slog.Logger, reg prometheus.Registerer) *Keeper {
+	k := &Keeper{secrets: secrets, configMaps: configMaps, skew: skew, name: "rollcall", id: id, log: log, ready: make(chan struct{})}
+	k.known.Store(&known{})
 	k.err.Store(new(errors.New("the certificate authority was not read yet")))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "rollcall_authority_expiry_timestamp_seconds",
@@ -94,12 +104,15 @@ func New(secrets Secrets, configMaps ConfigMaps, id *identity.Source, log *slog.
 	return k
 }
 
+// Ready is closed once there are a certificate and gossip keys.
+func (k *Keeper) Ready() <-chan struct{} { return k.ready }
+
 func (k *Keeper) expiry() float64 {
-	now := k.known.Load()
-	if now == nil {
+	authorities := k.known.Load().authorities
+	if len(authorities) == 0 {
 		return 0
 	}
-	return float64(now.authorities[len(now.authorities)-1].Cert.NotAfter.Unix())
+	return float64(authorities[len(authorities)-1].Cert.NotAfter.Unix())
 }
 
 // Run looks after the authority until ctx ends, every 10 s. What fails is tried
@@ -137,53 +150,91 @@ func (k *Keeper) tell(err error) {
 
 // Issue signs a certificate, and fails before there is a CA.
 func (k *Keeper) Issue(peer identity.Peer, key crypto.PublicKey, life time.Duration) (*x509.Certificate, error) {
-	known := k.known.Load()
-	if known == nil {
+	authorities := k.known.Load().authorities
+	if len(authorities) == 0 {
 		return nil, fmt.Errorf("there is no CA yet: %w", k.Err())
 	}
-	return issue(known.authorities, peer, key, life, time.Now())
+	if err := k.clock(); err != nil {
+		return nil, err
+	}
+	return issue(authorities, peer, key, life, time.Now())
 }
 
+// issue signs for no longer than the CA lives.
 func issue(authorities []*identity.Authority, peer identity.Peer, key crypto.PublicKey, life time.Duration, now time.Time) (*x509.Certificate, error) {
 	ca := signer(authorities, now)
 	if ca == nil {
 		return nil, fmt.Errorf("issue %v: no CA can sign", peer)
 	}
-	return ca.Issue(peer, key, now.Add(-identity.Backdated), now.Add(life))
+	to := now.Add(life)
+	if end := ca.Cert.NotAfter; to.After(end) {
+		to = end
+	}
+	return ca.Issue(peer, key, now.Add(-identity.Backdated), to)
 }
 
 // GossipKeys are the newest gossip keys, the primary first; an error if they are
 // not known yet.
 func (k *Keeper) GossipKeys() ([][]byte, error) {
-	known := k.known.Load()
-	if known == nil {
-		return nil, k.Err()
+	gossip := k.known.Load().gossip
+	if len(gossip) == 0 {
+		return nil, fmt.Errorf("gossip keys: %w", k.Err())
 	}
-	keys := make([][]byte, len(known.gossip))
-	for i, g := range known.gossip {
+	keys := make([][]byte, len(gossip))
+	for i, g := range gossip {
 		keys[i] = g.Key
 	}
 	return keys, nil
 }
 
-// look does all that is to be done at one time.
+// look does all that is to be done at one time. What fails does not keep it from
+// the rest.
 func (k *Keeper) look(ctx context.Context, now time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
+	next := *k.known.Load()
 	authorities, err := k.authorities(ctx, now)
-	if err != nil {
-		return fmt.Errorf("look after Secret %s: %w", AuthoritySecret, err)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("look after Secret %s: %w", AuthoritySecret, err)
+	default:
+		// Nothing is signed with what is not published.
+		if err = k.publish(ctx, bundle(authorities)); err == nil {
+			next.authorities = authorities
+		} else {
+			err = fmt.Errorf("look after ConfigMap %s: %w", TrustConfigMap, err)
+		}
 	}
-	// Before anything is signed with it.
-	if err := k.publish(ctx, bundle(authorities)); err != nil {
-		return fmt.Errorf("look after ConfigMap %s: %w", TrustConfigMap, err)
+	gossip, gossipErr := k.gossip(ctx, now)
+	if gossipErr != nil {
+		gossipErr = fmt.Errorf("look after Secret %s: %w", GossipSecret, gossipErr)
+	} else {
+		next.gossip = gossip
 	}
-	gossip, err := k.gossip(ctx, now)
-	if err != nil {
-		return fmt.Errorf("look after Secret %s: %w", GossipSecret, err)
+	k.known.Store(&next)
+	certErr := k.clock()
+	if certErr == nil && len(next.authorities) > 0 {
+		certErr = k.certify(next.authorities, now)
 	}
-	k.known.Store(&known{authorities, gossip})
-	return k.certify(authorities, now)
+	if k.own != nil && len(next.gossip) > 0 {
+		select {
+		case <-k.ready:
+		default:
+			close(k.ready)
+		}
+	}
+	return errors.Join(err, gossipErr, certErr)
+}
+
+// clock is an error if this machine's clock is wrong. Whoever lives in another
+// year would retire a CA that everybody else needs.
+func (k *Keeper) clock() error {
+	skew := k.skew().Round(time.Second)
+	switch {
+	case skew > maxSkew:
+		return fmt.Errorf("the clock of this node is %v ahead of the API server's; nothing is signed until it is set", skew)
+	case skew < -maxSkew:
+		return fmt.Errorf("the clock of this node is %v behind the API server's; nothing is signed until it is set", -skew)
+	}
+	return nil
 }
 
 // authorities reads the CAs, and changes them if it is time to.
@@ -192,12 +243,15 @@ func (k *Keeper) authorities(ctx context.Context, now time.Time) ([]*identity.Au
 	err := update(ctx, k.secrets, AuthoritySecret, authoritiesKey, func(content []byte) ([]byte, error) {
 		var err error
 		if found, err = identity.ParseAuthorities(content); err != nil {
-			return nil, fmt.Errorf("key %s: %w; put back what it was, or, to begin with a new CA, stop all aggregators, remove the key, and start them: all agents enrol again", authoritiesKey, err)
+			return nil, fmt.Errorf("key %s: %w; remove the key: an aggregator that knows what was there puts it back, and if none does, a new CA begins, where all agents enrol again", authoritiesKey, err)
+		}
+		if err := k.clock(); err != nil {
+			return nil, err
 		}
 		before := found
-		if known := k.known.Load(); len(found) == 0 && known != nil {
-			// Somebody has emptied it. A new CA would cut off every agent.
-			before = known.authorities
+		if len(found) == 0 {
+			// Perhaps somebody has emptied it. A new CA would cut off every agent.
+			before = k.known.Load().authorities
 		}
 		next, changed, err := succeed(before, k.name, now)
 		if err != nil {
@@ -218,8 +272,8 @@ func (k *Keeper) gossip(ctx context.Context, now time.Time) ([]identity.GossipKe
 	err := update(ctx, k.secrets, GossipSecret, gossipKey, func(content []byte) ([]byte, error) {
 		if len(content) == 0 {
 			found = []identity.GossipKey{identity.NewGossipKey(now)}
-			if known := k.known.Load(); known != nil {
-				found = known.gossip // as above
+			if known := k.known.Load().gossip; len(known) > 0 {
+				found = known // as above
 			}
 			return identity.EncodeGossipKeys(found), nil
 		}
@@ -233,6 +287,8 @@ func (k *Keeper) gossip(ctx context.Context, now time.Time) ([]identity.GossipKe
 // update changes one key of a Secret as change says, which gets what is there. If
 // somebody else was faster, it looks again.
 func update(ctx context.Context, secrets Secrets, name, key string, change func(content []byte) ([]byte, error), log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	for attempt := 1; ; attempt++ {
 		s, err := secrets.Get(ctx, name, meta.GetOptions{})
 		if err != nil {
@@ -257,26 +313,32 @@ func update(ctx context.Context, secrets Secrets, name, key string, change func(
 	}
 }
 
-// publish puts the CAs' certificates where agents mount them.
+// publish puts the CAs' certificates where agents mount them. If somebody else was
+// faster, it looks again.
 func (k *Keeper) publish(ctx context.Context, bundle string) error {
-	c, err := k.configMaps.Get(ctx, TrustConfigMap, meta.GetOptions{})
-	if err != nil {
-		return absent(err)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		c, err := k.configMaps.Get(ctx, TrustConfigMap, meta.GetOptions{})
+		if err != nil {
+			return absent(err)
+		}
+		if c.Data[bundleKey] == bundle {
+			return nil
+		}
+		c = c.DeepCopy()
+		if c.Data == nil {
+			c.Data = map[string]string{}
+		}
+		c.Data[bundleKey] = bundle
+		if _, err = k.configMaps.Update(ctx, c, meta.UpdateOptions{}); err == nil {
+			k.log.Info("CAs published", "configmap", TrustConfigMap)
+			return nil
+		}
+		if !apierrors.IsConflict(err) || attempt == conflicts {
+			return err
+		}
 	}
-	if c.Data[bundleKey] == bundle {
-		return nil
-	}
-	c = c.DeepCopy()
-	if c.Data == nil {
-		c.Data = map[string]string{}
-	}
-	c.Data[bundleKey] = bundle
-	// After a conflict, whoever was faster has published the same, or will.
-	if _, err := k.configMaps.Update(ctx, c, meta.UpdateOptions{}); err != nil && !apierrors.IsConflict(err) {
-		return err
-	}
-	k.log.Info("CAs published", "configmap", TrustConfigMap)
-	return nil
 }
 
 func absent(err error) error {
@@ -287,10 +349,10 @@ func absent(err error) error {
 }
 
 // certify gives this aggregator a certificate if it has none, after two thirds of
-// its life, and when the CAs have changed.
+// its life, when the CAs have changed, and when the clock was set back.
 func (k *Keeper) certify(authorities []*identity.Authority, now time.Time) error {
 	trusted := bundle(authorities)
-	if trusted == k.trusted && now.Before(k.renew) {
+	if k.own != nil && trusted == k.trusted && now.Before(k.renew) && now.After(k.own.NotBefore) {
 		return nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -308,7 +370,8 @@ func (k *Keeper) certify(authorities []*identity.Authority, now time.Time) error
 	if err := k.id.Install(tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, roots); err != nil {
 		return err
 	}
-	k.trusted, k.renew = trusted, now.Round(0).Add(enrol.Lifetime*2/3)
+	now = now.Round(0) // a monotonic clock stands still while a machine sleeps
+	k.own, k.trusted, k.renew = cert, trusted, now.Add(cert.NotAfter.Sub(now)*2/3)
 	k.log.Info("own certificate issued", "peer", k.id.Self().String(), "not_after", cert.NotAfter)
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 func keeper(s *store, name string) (*Keeper, *identity.Source) {
 	log := slog.New(slog.DiscardHandler)
 	id := identity.New(identity.Peer{Role: identity.Aggregator, Name: name}, log, prometheus.NewRegistry())
-	return New(secretStore{s}, configMapStore{s}, id, log, prometheus.NewRegistry()), id
+	return New(secretStore{s}, configMapStore{s}, func() time.Duration { return s.skew }, id, log, prometheus.NewRegistry()), id
 }
 
 // agent is the certificate of an agent, and what it trusts.

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -138,6 +139,75 @@ func TestRotationGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// Whoever has the old key can claim names, and lie: that holds up nothing.
+func TestRotationAgainstAThief(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		s.set(GossipSecret, gossipKey, identity.EncodeGossipKeys([]identity.GossipKey{identity.NewGossipKey(time.Now())}))
+		l := &lagging{t: t, s: s, lags: map[string]time.Duration{"node-1": 0}}
+		if _, err := l.survey(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		survey := func(ctx context.Context) ([]roster.MemberKeys, error) {
+			members, err := l.survey(ctx)
+			return append(members,
+				roster.MemberKeys{Peer: identity.Peer{Role: identity.Agent, Name: "made-up"}, Unexpected: true, Err: "timeout"},
+				roster.MemberKeys{Peer: identity.Peer{Role: identity.Agent, Name: "broken-into"}, KeysInUse: roster.KeysInUse{Keys: []string{"another"}}}), err
+		}
+		log := slog.New(slog.DiscardHandler)
+		r := Rotation{Secrets: secretStore{s}, Survey: survey, Patience: time.Minute, Progress: &strings.Builder{}}
+		time.Sleep(time.Second)
+		if err := r.Run(t.Context(), log); err == nil || !strings.Contains(err.Error(), "broken-into") || strings.Contains(err.Error(), "made-up") {
+			t.Fatalf("error %v", err)
+		}
+		r.Without = []string{"broken-into"}
+		if err := r.Run(t.Context(), log); err != nil {
+			t.Fatal(err)
+		}
+		if len(l.changes) < 3 || l.changes[len(l.changes)-1] == l.changes[0] {
+			t.Errorf("the keys went %q", l.changes)
+		}
+	})
+}
+
+// Two at once, or somebody's editor: who is slower gives up, and takes nothing away.
+func TestRotationMeetsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		s.set(GossipSecret, gossipKey, identity.EncodeGossipKeys([]identity.GossipKey{identity.NewGossipKey(time.Now())}))
+		l := &lagging{t: t, s: s, lags: map[string]time.Duration{"node-1": 0}}
+		other := identity.NewGossipKey(time.Now().Add(time.Hour))
+		if _, err := l.survey(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		survey := func(ctx context.Context) ([]roster.MemberKeys, error) {
+			if text := s.secret(GossipSecret, gossipKey); strings.Count(text, "made") == 2 { // it waits for the first step
+				keys, err := identity.ParseGossipKeys("", []byte(text))
+				if err != nil {
+					return nil, err
+				}
+				s.set(GossipSecret, gossipKey, identity.EncodeGossipKeys(append(keys, other)))
+			}
+			return l.survey(ctx)
+		}
+		r := Rotation{Secrets: secretStore{s}, Survey: survey, Patience: time.Minute, Progress: &strings.Builder{}}
+		if err := r.Run(t.Context(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "somebody else") {
+			t.Errorf("error %v", err)
+		}
+		if !strings.Contains(l.changes[len(l.changes)-1], other.ID()) {
+			t.Error("the other's key is gone")
+		}
+		two := []identity.GossipKey{{Key: old(1)}, {Key: old(2)}}
+		s.set(GossipSecret, gossipKey, identity.EncodeGossipKeys(two))
+		if err := r.Run(t.Context(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "which is newer") {
+			t.Errorf("two keys without dates: %v", err)
+		}
+	})
+}
+
+func old(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 
 func TestRotationFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	core "k8s.io/api/core/v1"
@@ -24,6 +25,7 @@ type store struct {
 	configMaps map[string]*core.ConfigMap
 	version    int
 	down       bool
+	skew       time.Duration // of the clock of whoever asks
 	// meanwhile runs, once, between a Get and the Update after it.
 	meanwhile func()
 	updates   int

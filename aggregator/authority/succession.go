@@ -52,7 +52,7 @@ func signer(authorities []*identity.Authority, now time.Time) *identity.Authorit
 	var chosen *identity.Authority
 	for _, a := range authorities {
 		made := a.Cert.NotBefore.Add(identity.Backdated)
-		if a.Signs() && (chosen == nil || now.Sub(made) >= adopt) {
+		if a.Signs() && !now.Before(a.Cert.NotBefore) && (chosen == nil || now.Sub(made) >= adopt) {
 			chosen = a
 		}
 	}

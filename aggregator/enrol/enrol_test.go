@@ -272,7 +272,7 @@ func TestEnrolment(t *testing.T) {
 		"proof elsewhere":      {func(a *attempt) { a.elsewhere = true }, WrongProof, false},
 		"proof of other token": {func(a *attempt) { a.proofFor = "token-of-node-2" }, WrongProof, false},
 		"proof by other key":   {func(a *attempt) { a.proofBy = newKey(t) }, WrongProof, false},
-		"an RSA key":           {func(a *attempt) { a.key, a.proofBy = rsaKey, newKey(t) }, WrongProof, false},
+		"an RSA key":           {func(a *attempt) { a.key, a.proofBy = rsaKey, newKey(t) }, Malformed, false},
 		"not JSON":             {func(a *attempt) { a.body = []byte("certificate please") }, Malformed, false},
 		"not a request":        {func(a *attempt) { a.body = []byte(`{"csr":"AAAA"}`) }, Malformed, false},
 		"empty":                {func(a *attempt) { a.body = []byte{} }, Malformed, false},

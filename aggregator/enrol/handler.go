@@ -3,6 +3,8 @@ package enrol
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -10,22 +12,37 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcall-metrics/rollcall/pkg/enrol"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
 )
 
 const (
-	// inFlight is how many requests are served at a time, each of them one
-	// TokenReview, which takes an API server some milliseconds. All 5000 agents
-	// of a fleet that starts are through within a minute, at a tenth of this.
+	// inFlight is how many TokenReviews there are at a time, each of which takes an
+	// API server some milliseconds. All 5000 agents of a fleet that starts are
+	// through within a minute, at a tenth of this.
 	inFlight = 32
+	// perAddress is how many of them may be for one remote address: an agent makes
+	// one, and some networks hide all pods of a node behind the node's.
+	perAddress = 2
 	// timeout bounds one request; the agent waits for 10 s.
 	timeout = 8 * time.Second
+	// readTimeout bounds reading it: whoever is slower is no agent.
+	readTimeout = 3 * time.Second
+	// maxError bounds an error that is logged and told, in bytes: strangers write
+	// parts of it.
+	maxError = 300
+	// logEvery and logBurst bound what is logged of refusals for the same reason.
+	logEvery = time.Minute
+	logBurst = 5
 )
 
 // A Reviewer has the API server check a token; *Tokens is one. It must be safe
@@ -47,11 +64,14 @@ type Claims struct {
 // Handler answers [enrol.Path], on a server with [identity.Source.EnrolmentConfig].
 // Metrics are registered with reg.
 func Handler(tokens Reviewer, ca Authority, log *slog.Logger, reg prometheus.Registerer) http.Handler {
-	h := &handler{tokens: tokens, ca: ca, log: log, places: make(chan struct{}, inFlight),
+	h := &handler{
+		tokens: tokens, ca: ca, log: log, rarely: obs.NewRarely(logBurst, logEvery),
+		places: make(chan struct{}, inFlight), busy: map[string]int{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_enrolments_total",
 			Help: "Requests of agents for a certificate, by how they ended.",
-		}, []string{"result"})}
+		}, []string{"result"}),
+	}
 	h.requests.WithLabelValues(ok)
 	for reason := range statuses() {
 		h.requests.WithLabelValues(string(reason))
@@ -69,8 +89,12 @@ type handler struct {
 	tokens   Reviewer
 	ca       Authority
 	log      *slog.Logger
-	places   chan struct{}
+	rarely   *obs.Rarely
 	requests *prometheus.CounterVec
+
+	places chan struct{}
+	mu     sync.Mutex
+	busy   map[string]int // requests under review, by remote address
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
@@ -89,19 +113,20 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 		refusal = &Refusal{Unavailable, err}
 	}
 	h.requests.WithLabelValues(string(refusal.Reason)).Inc()
-	h.log.Warn("enrolment refused", "reason", refusal.Reason, "remote", r.RemoteAddr, "node", claims.Node, "pod", claims.Pod, "err", refusal.Err)
+	message := refusal.Err.Error()
+	message = strings.ToValidUTF8(message[:min(len(message), maxError)], "")
+	if skipped, ok := h.rarely.Allow(string(refusal.Reason)); ok {
+		h.log.Warn("enrolment refused", "reason", refusal.Reason, "remote", r.RemoteAddr, "node", claims.Node, "pod", claims.Pod, "err", message, "not_logged_before", skipped)
+	}
 	w.WriteHeader(statuses()[refusal.Reason])
-	_ = json.NewEncoder(w).Encode(enrol.Error{Reason: string(refusal.Reason), Message: refusal.Err.Error()})
+	_ = json.NewEncoder(w).Encode(enrol.Error{Reason: string(refusal.Reason), Message: message})
 }
 
 // enrol checks everything that needs no API server first.
 func (h *handler) enrol(ctx context.Context, w http.ResponseWriter, r *http.Request) (Claims, *x509.Certificate, error) {
-	select {
-	case h.places <- struct{}{}:
-		defer func() { <-h.places }()
-	case <-ctx.Done():
-		return Claims{}, nil, &Refusal{Busy, fmt.Errorf("more than %d agents enrol at a time", inFlight)}
-	}
+	// The server has no deadline for bodies. It cannot fail on a connection of its
+	// own.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, enrol.MaxBody))
 	if err != nil {
 		return Claims{}, nil, &Refusal{Malformed, fmt.Errorf("read the request: %w", err)}
@@ -117,7 +142,7 @@ func (h *handler) enrol(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if err := checkProof(csr, r.TLS, req); err != nil {
 		return Claims{}, nil, err
 	}
-	claims, err := h.tokens.Review(ctx, req.Token)
+	claims, err := h.review(ctx, r.RemoteAddr, req.Token)
 	if err != nil {
 		return claims, nil, err
 	}
@@ -129,11 +154,46 @@ func (h *handler) enrol(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	return claims, cert, err
 }
 
+// review has the API server check the token, when there is a place.
+func (h *handler) review(ctx context.Context, remote, token string) (Claims, error) {
+	address, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		address = remote
+	}
+	h.mu.Lock()
+	full := h.busy[address] >= perAddress
+	if !full {
+		h.busy[address]++
+	}
+	h.mu.Unlock()
+	if full {
+		return Claims{}, &Refusal{Busy, fmt.Errorf("%d requests from this address are under review already", perAddress)}
+	}
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.busy[address]--; h.busy[address] == 0 {
+			delete(h.busy, address)
+		}
+	}()
+	select {
+	case h.places <- struct{}{}:
+		defer func() { <-h.places }()
+	case <-ctx.Done():
+		return Claims{}, &Refusal{Busy, fmt.Errorf("more than %d agents enrol at a time", inFlight)}
+	}
+	return h.tokens.Review(ctx, token)
+}
+
 // readCSR reads who the request is for. It may name one agent, and nothing else.
 func readCSR(der []byte) (identity.Peer, *x509.CertificateRequest, error) {
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {
 		return identity.Peer{}, nil, &Refusal{Malformed, fmt.Errorf("read the certificate request: %w", err)}
+	}
+	// Before the signature: a long RSA key takes seconds to check.
+	if key, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		return identity.Peer{}, nil, &Refusal{Malformed, errors.New("the key is not ECDSA on P-256")}
 	}
 	if err := csr.CheckSignature(); err != nil {
 		return identity.Peer{}, nil, &Refusal{WrongProof, fmt.Errorf("certificate request: %w", err)}

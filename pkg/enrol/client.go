@@ -177,22 +177,31 @@ func (c *Client) keep(ctx context.Context) error {
 	if !roots.AppendCertsFromPEM(bundle) {
 		return fmt.Errorf("wait for an aggregator to publish its CA: no CA certificate in %s", c.cfg.CAFile)
 	}
-	changed := !bytes.Equal(bundle, c.bundle)
-	if c.current == nil || time.Now().After(c.renew) || changed && !vouched(c.current, roots) {
-		cert, err := c.enrol(ctx, roots)
-		if err != nil {
-			c.attempts.WithLabelValues("failed").Inc()
+	if c.current != nil && !bytes.Equal(bundle, c.bundle) {
+		// At once: a CA that is not published any more is not to be trusted, whether
+		// or not the next one signs.
+		if err := c.install(roots, bundle); err != nil {
 			return err
 		}
-		c.attempts.WithLabelValues("ok").Inc()
-		// Without the monotonic clock, which stands still while a machine sleeps.
-		now := time.Now().Round(0)
-		c.current, c.renew, changed = cert, now.Add(cert.NotAfter.Sub(now)*2/3), true
-		c.log.Info("enrolled", "peer", c.id.Self().String(), "not_after", cert.NotAfter)
 	}
-	if !changed {
+	if c.current != nil && time.Now().Before(c.renew) && vouched(c.current, roots) {
 		return nil
 	}
+	cert, err := c.enrol(ctx, roots)
+	if err != nil {
+		c.attempts.WithLabelValues("failed").Inc()
+		return err
+	}
+	c.attempts.WithLabelValues("ok").Inc()
+	// Without the monotonic clock, which stands still while a machine sleeps.
+	now := time.Now().Round(0)
+	c.current, c.renew = cert, now.Add(cert.NotAfter.Sub(now)*2/3)
+	c.log.Info("enrolled", "peer", c.id.Self().String(), "not_after", cert.NotAfter)
+	return c.install(roots, bundle)
+}
+
+// install takes what there is into use.
+func (c *Client) install(roots *x509.CertPool, bundle []byte) error {
 	c.bundle = bundle
 	return c.id.Install(tls.Certificate{Certificate: [][]byte{c.current.Raw}, PrivateKey: c.key, Leaf: c.current}, roots)
 }

@@ -7,5 +7,7 @@
 // says (aggregator/enrol).
 //
 // A request is good on its own connection only: a [Proof] binds key, token and
-// connection to each other. Whoever got hold of a request could not use it.
+// connection to each other, so that a request cannot be sent on or a second time.
+// The token itself is what an agent is known by: whoever reads it in the pod can
+// be that node's agent, and no other's, until it expires or the pod is gone.
 package enrol

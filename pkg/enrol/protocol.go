@@ -23,7 +23,7 @@ const (
 	Lifetime = 24 * time.Hour
 	// MaxBody bounds a request or an answer, in bytes: a token has 1 to 2 KB, a
 	// certificate 1.
-	MaxBody = 64 << 10
+	MaxBody = 16 << 10
 )
 
 // A Request asks for a certificate.

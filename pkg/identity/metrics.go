@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,31 +39,3 @@ func newMetrics(reg prometheus.Registerer, expiry func() float64) *metrics {
 // logEvery is how often a refusal for the same reason is logged: a client that
 // is refused comes back every few seconds, and so do 5000.
 const logEvery = time.Minute
-
-// rarely lets one event per reason through in each interval.
-type rarely struct {
-	every time.Duration
-
-	mu      sync.Mutex
-	last    map[Reason]time.Time
-	skipped map[Reason]int
-}
-
-func newRarely(every time.Duration) *rarely {
-	return &rarely{every: every, last: map[Reason]time.Time{}, skipped: map[Reason]int{}}
-}
-
-// allow tells whether it is time again for this reason and, if so, how many
-// were skipped since the last time.
-func (r *rarely) allow(reason Reason) (skipped int, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	if last, seen := r.last[reason]; seen && now.Sub(last) < r.every {
-		r.skipped[reason]++
-		return 0, false
-	}
-	skipped = r.skipped[reason]
-	r.last[reason], r.skipped[reason] = now, 0
-	return skipped, true
-}

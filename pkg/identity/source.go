@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
 )
 
 // checkEvery is how old our view of the files may get: certificates are
@@ -42,7 +44,7 @@ type Source struct {
 	files   Files // none: see New and With
 	log     *slog.Logger
 	metrics *metrics
-	refused *rarely
+	refused *obs.Rarely
 	now     atomic.Pointer[material] // nil until there is something
 	ready   chan struct{}            // closed once there is
 
@@ -83,7 +85,7 @@ func Load(files Files, log *slog.Logger, reg prometheus.Registerer) (*Source, er
 // New returns the source of a process that is self and has no certificate yet;
 // see [Source.Install]. The metrics are registered with reg, once per registry.
 func New(self Peer, log *slog.Logger, reg prometheus.Registerer) *Source {
-	s := &Source{self: self, log: log, refused: newRarely(logEvery), ready: make(chan struct{})}
+	s := &Source{self: self, log: log, refused: obs.NewRarely(1, logEvery), ready: make(chan struct{})}
 	s.metrics = newMetrics(reg, s.expiry)
 	return s
 }

@@ -61,7 +61,7 @@ func (s *Source) connectionConfig(m *material, allow Role, strangers bool, remot
 				return nil
 			}
 			s.metrics.refused[refusal.Reason].Inc()
-			if skipped, ok := s.refused.allow(refusal.Reason); ok {
+			if skipped, ok := s.refused.Allow(string(refusal.Reason)); ok {
 				s.log.Warn("client refused", "reason", refusal.Reason, "remote", remote, "error", refusal.Err, "not_logged_before", skipped)
 			}
 			return refusal

@@ -77,7 +77,7 @@ func Run(ctx context.Context, enter func(context.Context) (*roster.Roster, error
 	entered := make(chan *roster.Roster, 1)
 	running.Go(func() {
 		r, err := enter(entering)
-		if err != nil && ctx.Err() == nil {
+		if err != nil && entering.Err() == nil {
 			failed <- err
 		}
 		entered <- r // nil if it failed

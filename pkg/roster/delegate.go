@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
 )
 
 // delegate answers what memberlist asks. Most of it is asked under memberlist's
@@ -18,7 +20,7 @@ type delegate struct {
 	leaving atomic.Bool
 	metrics *metrics
 	log     *slog.Logger
-	rarely  *rarely
+	rarely  *obs.Rarely
 }
 
 func (d *delegate) NodeMeta(int) []byte {
@@ -116,7 +118,7 @@ func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
 // of its kind were not.
 func (d *delegate) refuse(reason string) (skipped int, log bool) {
 	d.metrics.refused.WithLabelValues(reason).Inc()
-	return d.rarely.allow(reason)
+	return d.rarely.Allow(reason)
 }
 
 // cut shortens what a stranger wrote, for the log.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
 )
 
 func newDelegate(own string, log *slog.Logger) *delegate {
@@ -21,7 +22,7 @@ func newDelegate(own string, log *slog.Logger) *delegate {
 		addr:    netip.AddrPortFrom(netip.MustParseAddr(own), port),
 		metrics: newMetrics(prometheus.NewRegistry()),
 		log:     log,
-		rarely:  newRarely(1, time.Minute),
+		rarely:  obs.NewRarely(1, time.Minute),
 	}
 }
 
@@ -144,7 +145,7 @@ func TestMemberlistLog(t *testing.T) {
 					return a
 				},
 			}))
-			l := &memberlistLog{log: log, rarely: newRarely(2, time.Hour)}
+			l := &memberlistLog{log: log, rarely: obs.NewRarely(2, time.Hour)}
 			if n, err := l.Write([]byte(tt.line)); n != len(tt.line) || err != nil {
 				t.Errorf("wrote %d, %v", n, err)
 			}

@@ -24,6 +24,9 @@ type MemberKeys struct {
 	KeysInUse
 	// Err is why its keys are not known; it may be empty.
 	Err string `json:"error,omitempty"`
+	// Unexpected tells that nobody knows of such a node: whoever has the gossip key
+	// can claim any name.
+	Unexpected bool `json:"unexpected,omitempty"`
 }
 
 // A keyring keeps memberlist's keys like those that read returns. To replace a

@@ -7,8 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
-	"time"
+
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
 )
 
 // memberlistLog is where memberlist's lines go. A packet of a stranger can
@@ -16,7 +16,7 @@ import (
 // and what is routine is for debugging only.
 type memberlistLog struct {
 	log    *slog.Logger
-	rarely *rarely
+	rarely *obs.Rarely
 	// refused is told of what strangers sent. It may be nil.
 	refused func(reason string)
 	// mistaken is told of members that took us for the process before this one,
@@ -83,7 +83,7 @@ func (l *memberlistLog) Write(line []byte) (int, error) {
 		l.log.Debug("memberlist", "line", text)
 		return len(line), nil
 	}
-	if skipped, ok := l.rarely.allow(level.String()); ok {
+	if skipped, ok := l.rarely.Allow(level.String()); ok {
 		l.log.Log(context.Background(), level, "memberlist", "line", text, "not_logged_before", skipped)
 	}
 	return len(line), nil
@@ -107,46 +107,4 @@ func parseLine(line string) (slog.Level, string) {
 		return slog.LevelError, text
 	}
 	return slog.LevelInfo, line
-}
-
-// rarely lets a few events per kind through in each interval. Kinds are few
-// and fixed.
-type rarely struct {
-	burst int
-	every time.Duration
-
-	mu    sync.Mutex
-	kinds map[string]*window
-}
-
-type window struct {
-	start           time.Time
-	logged, skipped int
-}
-
-func newRarely(burst int, every time.Duration) *rarely {
-	return &rarely{burst: burst, every: every, kinds: map[string]*window{}}
-}
-
-// allow tells whether an event of that kind may be logged and, if it is the
-// first of an interval, how many were skipped before.
-func (r *rarely) allow(kind string) (skipped int, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	w := r.kinds[kind]
-	if w == nil {
-		w = &window{start: now}
-		r.kinds[kind] = w
-	}
-	if now.Sub(w.start) >= r.every {
-		skipped = w.skipped
-		*w = window{start: now}
-	}
-	if w.logged >= r.burst {
-		w.skipped++
-		return 0, false
-	}
-	w.logged++
-	return skipped, true
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
+	"github.com/rollcall-metrics/rollcall/pkg/obs"
 )
 
 // A Roster takes part in gossip. It is safe for concurrent use.
@@ -46,7 +47,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	}
 	timing := cfg.timing()
 	// One line a minute for each kind, ten for memberlist's own.
-	logTo := &memberlistLog{log: log, rarely: newRarely(10, time.Minute)}
+	logTo := &memberlistLog{log: log, rarely: obs.NewRarely(10, time.Minute)}
 	self := lifeOf(cfg.Role, cfg.Name, time.Now())
 	conf := cfg.memberlist(self, logTo)
 	r := &Roster{cfg: cfg, timing: timing, log: log}
@@ -80,7 +81,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 		meta:    meta{role: cfg.Role, peerPort: cfg.PeerPort, start: time.UnixMilli(int64(self.start)), version: cfg.Version},
 		metrics: m,
 		log:     log,
-		rarely:  newRarely(1, time.Minute),
+		rarely:  obs.NewRarely(1, time.Minute),
 	}
 	conf.Delegate, conf.Alive, conf.Conflict = r.delegate, r.delegate, r.delegate
 	conf.Events = r.table

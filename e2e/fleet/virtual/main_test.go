@@ -2,12 +2,10 @@ package virtual
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -111,11 +109,7 @@ func startFleet(t *testing.T, third byte, nodes int, resolution time.Duration) *
 	if err := identitytest.WriteGossipKey(keyFile); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	keys, err := identity.GossipKeys(keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +118,7 @@ func startFleet(t *testing.T, third byte, nodes int, resolution time.Duration) *
 	cfg.Host = func(i int) netip.Addr { return addrOf(third, i) }
 	cfg.Spare = func(i int) netip.Addr { return addrOf(third+1, i) }
 	cfg.Authority, cfg.Identity = ca, load(identity.Peer{Role: identity.Agent, Name: "virtual"})
-	cfg.Label, cfg.Key, cfg.Timing = fmt.Sprint("virtual-", third), key, roster.LocalTiming()
+	cfg.Label, cfg.Key, cfg.Timing = fmt.Sprint("virtual-", third), keys[0], roster.LocalTiming()
 	f, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -311,6 +311,139 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// Whatever one object looks like, the rest goes on, for longer than a certificate
+// lives: own certificates are renewed, agents' signed, keys known.
+func TestFaultsDoNotSpread(t *testing.T) {
+	for name, fault := range map[string]func(*store){
+		"API server down":     func(s *store) { s.down = true },
+		"CA cannot be read":   func(s *store) { s.set(AuthoritySecret, authoritiesKey, []byte("x")) },
+		"CA is gone":          func(s *store) { delete(s.secrets, AuthoritySecret) },
+		"trust is gone":       func(s *store) { delete(s.configMaps, TrustConfigMap) },
+		"keys cannot be read": func(s *store) { s.set(GossipSecret, gossipKey, []byte("x")) },
+		"keys are gone":       func(s *store) { delete(s.secrets, GossipSecret) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore()
+			k, _ := keeper(s, "aggregator-1")
+			began := time.Now()
+			if err := k.look(t.Context(), began); err != nil {
+				t.Fatal(err)
+			}
+			<-k.Ready()
+			fault(s)
+			for hours := range 48 {
+				if err := k.look(t.Context(), began.Add(time.Duration(hours)*time.Hour)); err == nil {
+					t.Fatal("no error")
+				}
+			}
+			if left := k.own.NotAfter.Sub(began.Add(47 * time.Hour)); left < enrol.Lifetime/3-time.Hour {
+				t.Errorf("the own certificate has %v left", left)
+			}
+			if _, err := k.Issue(identity.Peer{Role: identity.Agent, Name: "node-1"}, testKey(t), time.Hour); err != nil {
+				t.Error(err)
+			}
+			if keys, err := k.GossipKeys(); err != nil || len(keys) != 1 {
+				t.Errorf("%d gossip keys, %v", len(keys), err)
+			}
+		})
+	}
+}
+
+// A machine that lives in another year changes nothing, and says so.
+func TestWrongClock(t *testing.T) {
+	for name, skew := range map[string]time.Duration{"ahead": 366 * 24 * time.Hour, "behind": -366 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore()
+			good, _ := keeper(s, "aggregator-1")
+			now := time.Now()
+			if err := good.look(t.Context(), now); err != nil {
+				t.Fatal(err)
+			}
+			before := s.secret0() + s.bundle()
+			s.skew = skew
+			bad, id := keeper(s, "aggregator-2")
+			if err := bad.look(t.Context(), now.Add(skew)); err == nil || !strings.Contains(err.Error(), "the clock of this node is 8784h0m0s "+name) {
+				t.Errorf("error %v", err)
+			}
+			if s.secret0()+s.bundle() != before {
+				t.Error("it changed the CA")
+			}
+			select {
+			case <-id.Ready():
+				t.Error("it gave itself a certificate")
+			default:
+			}
+			s.skew = 0
+			if err := bad.look(t.Context(), now); err != nil {
+				t.Errorf("once its clock is set: %v", err)
+			}
+		})
+	}
+}
+
+// When the CAs change, so does the certificate; and none outlives its CA.
+func TestCertificatesFollowTheCA(t *testing.T) {
+	s := newStore()
+	k, _ := keeper(s, "aggregator-1")
+	now := time.Now()
+	if err := k.look(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	first := k.own
+	s.mu.Lock()
+	s.secrets, s.configMaps = newStore().secrets, newStore().configMaps
+	s.mu.Unlock()
+	k.known.Store(&known{}) // as after a restart, which is what makes a new CA
+	if err := k.look(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if k.own == first || string(k.own.AuthorityKeyId) == string(first.AuthorityKeyId) {
+		t.Error("the certificate is of the old CA")
+	}
+	short, err := identity.NewAuthority("short", now.Add(-time.Hour), now.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := issue([]*identity.Authority{short}, identity.Peer{Role: identity.Agent, Name: "node-1"}, testKey(t), enrol.Lifetime, now)
+	if err != nil || cert.NotAfter.After(short.Cert.NotAfter) {
+		t.Errorf("%v, %v", cert.NotAfter, err)
+	}
+	// A CA that begins later signs nothing now.
+	later, err := identity.NewAuthority("later", now.Add(time.Hour), now.Add(2*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signer([]*identity.Authority{later}, now) != nil {
+		t.Error("a CA signs before it begins")
+	}
+}
+
+// An update that fails for good is not tried again and again; one that loses is.
+func TestUpdates(t *testing.T) {
+	s := newStore()
+	k, _ := keeper(s, "aggregator-1")
+	s.meanwhile = func() { s.mu.Lock(); s.down = true; s.mu.Unlock() }
+	if err := k.look(t.Context(), time.Now()); err == nil {
+		t.Error("no error")
+	}
+	s.down = false
+	// Somebody labels the ConfigMap between Get and Update.
+	if err := k.look(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s.configMaps[TrustConfigMap].Data = nil
+	s.meanwhile = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c := s.configMaps[TrustConfigMap].DeepCopy()
+		c.ResourceVersion = "labelled"
+		s.configMaps[TrustConfigMap] = c
+	}
+	if err := k.look(t.Context(), time.Now()); err != nil || s.bundle() == "" {
+		t.Errorf("not published after a conflict: %v", err)
+	}
+}
+
 func testKey(t *testing.T) *ecdsa.PublicKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

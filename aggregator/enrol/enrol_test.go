@@ -20,7 +20,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,6 +47,9 @@ type tokens struct {
 	users map[string]authentication.TokenReviewStatus
 	down  atomic.Bool
 	asked atomic.Int32
+	// wait, if not nil, holds up reviews, which then tell waiting, until it is closed.
+	wait    chan struct{}
+	waiting chan struct{}
 }
 
 func (t *tokens) Create(_ context.Context, r *authentication.TokenReview, _ meta.CreateOptions) (*authentication.TokenReview, error) {
@@ -53,7 +58,16 @@ func (t *tokens) Create(_ context.Context, r *authentication.TokenReview, _ meta
 		return nil, errors.New("connection refused")
 	}
 	r = r.DeepCopy()
+	// Without any, an API server takes its own audience.
+	if !slices.Equal(r.Spec.Audiences, []string{"rollcall"}) {
+		r.Status.Error = "token audiences are not accepted"
+		return r, nil
+	}
 	r.Status = t.users[r.Spec.Token]
+	if t.wait != nil {
+		t.waiting <- struct{}{}
+		<-t.wait
+	}
 	return r, nil
 }
 
@@ -316,6 +330,39 @@ func TestEnrolment(t *testing.T) {
 	if counted != len(statuses())+1 {
 		t.Errorf("%d results are counted", counted)
 	}
+}
+
+// Strangers who say nothing, or much at once, hold up nobody else.
+func TestStrangersDoNotBlock(t *testing.T) {
+	s := newSite(t)
+	idle := []byte("POST " + enrol.Path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+	for range 3 * inFlight {
+		if _, err := s.dial().Write(idle); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := func() attempt {
+		return attempt{key: newKey(t), csr: x509.CertificateRequest{URIs: agentURI("node-1")}, token: "token-of-node-1"}
+	}
+	if status, body := s.send(good()); status != http.StatusOK {
+		t.Errorf("beside idle connections: %d %s", status, body)
+	}
+	// One address has two reviews at a time, and no more.
+	s.reviews.waiting, s.reviews.wait = make(chan struct{}, perAddress), make(chan struct{})
+	var answers sync.WaitGroup
+	for range perAddress {
+		answers.Go(func() {
+			if status, body := s.send(good()); status != http.StatusOK {
+				t.Errorf("%d %s", status, body)
+			}
+		})
+		<-s.reviews.waiting
+	}
+	if status, body := s.send(good()); status != http.StatusServiceUnavailable || !strings.Contains(string(body), string(Busy)) {
+		t.Errorf("a third one: %d %s", status, body)
+	}
+	close(s.reviews.wait)
+	answers.Wait()
 }
 
 // Whoever has recorded a whole request cannot use it a second time.

@@ -139,13 +139,20 @@ func (f *fleet) agentDeleted() {
 	f.Logf("the pod was deleted at %d, the first point is at %d", deleted.Unix(), after[0].Timestamp)
 }
 
-// persistent keeps the history through the pod's deletion, and the agent's memory
-// of it where the node's directory cannot be written.
+// persistent keeps the history on the node's disk, through the death of the agent's
+// container and of its pod; and where the directory cannot be written, the agent
+// goes on from memory.
 func (f *fleet) persistent() {
 	f.apply(cluster.Manifests{Tag: newTag, Components: []string{"persistent"}}) // all at once
 	n := f.spare()
 	began := time.Now()
 	f.complete("all answer from disk", began)
+	p := f.agent(n)
+	killed := f.served(n, began.Add(-slot), 1)
+	f.kill(p)
+	f.restarted(p.Name, p.Status.ContainerStatuses[0].RestartCount)
+	f.kept(killed, f.served(n, began.Add(-slot), len(killed)+1))
+
 	before := f.served(n, began.Add(-slot), 3)
 	f.delete(f.agent(n))
 	f.complete("the new agent answers", time.Now())

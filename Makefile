@@ -36,7 +36,7 @@ IMAGE_BUILDER ?= $(shell command -v buildah || command -v docker)
 .PHONY: help build demo test test-scale e2e cluster check lint bench bench-agent bench-fleet soak images generate clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Always run: Go knows better than make what is up to date.
 build: ## build bin/rollcall-agent, bin/rollcall-aggregator and bin/rollcall-fleet

@@ -14,7 +14,7 @@ import (
 )
 
 // cluster is the Kubernetes that this aggregator runs in. It has clients of the
-// three API groups in use; the set of all groups' would be 10 MB of code.
+// three API groups in use, rather than the set of all groups'.
 type cluster struct {
 	core           *core.CoreV1Client
 	apps           *apps.AppsV1Client

@@ -27,8 +27,8 @@ import (
 
 const (
 	// inFlight is how many TokenReviews there are at a time, each of which takes an
-	// API server some milliseconds. All 5000 agents of a fleet that starts are
-	// through within a minute, at a tenth of this.
+	// API server some milliseconds. By reasoning, 5000 agents that start at once are
+	// through in seconds.
 	inFlight = 32
 	// perAddress is how many of them may be for one remote address: an agent makes
 	// one, and some networks hide all pods of a node behind the node's.

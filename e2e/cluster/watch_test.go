@@ -82,7 +82,11 @@ func (w *watch) once(ctx context.Context, f *fleet, from *cluster.Node) {
 	began, refused := time.Now(), 0
 	a, err := f.ask(ctx, from, "/node?window=1m")
 	for ; errors.Is(err, syscall.ECONNREFUSED) && refused < 20; refused++ {
-		time.Sleep(watchEvery)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchEvery):
+		}
 		a, err = f.ask(ctx, from, "/node?window=1m")
 	}
 	took := time.Since(began)
@@ -161,9 +165,12 @@ func (w *watch) report(f *fleet, what string) {
 	}
 }
 
-// failures are at most so many.
+// failures are at most so many; where none may be, no connection is refused either.
 func (w *watch) failures(f *fleet, most int) {
 	f.Helper()
+	if most == 0 && w.refused > 0 {
+		f.Errorf("%d connections were refused", w.refused)
+	}
 	if len(w.failed) > most {
 		f.Errorf("%d questions failed, at most %d may: %v", len(w.failed), most, w.failed[:min(len(w.failed), 10)])
 	}

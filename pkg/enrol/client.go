@@ -30,7 +30,7 @@ import (
 const (
 	// firstRetry and maxRetry bound the time between two attempts, of which the
 	// second half is random. 5000 agents without an aggregator are 450 connections
-	// a second to one that comes, half a core.
+	// a second to one that comes: by reasoning, half a core.
 	firstRetry = time.Second
 	maxRetry   = 15 * time.Second
 	// attemptTimeout bounds one attempt with one aggregator.

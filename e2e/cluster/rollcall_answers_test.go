@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +28,9 @@ func (f *fleet) answers() {
 		}
 		return err
 	})
-	// All that the kubelet says for a while.
-	said := map[point]bool{}
+	// All that the kubelet says for a while, and when it measured that, in Unix
+	// seconds.
+	said := map[point][]int64{}
 	began := time.Now()
 	f.eventually("a minute of the kubelet's own answers", func(ctx context.Context) error {
 		if err := f.kubeletSays(ctx, cart, said); err != nil {
@@ -47,8 +49,10 @@ func (f *fleet) answers() {
 		f.Fatalf("one container answers %+v", a)
 	}
 	for _, p := range a.Pods[0].Containers[0].Metrics {
-		if !said[point{CPU: p.CPU, Memory: p.Memory}] {
-			f.Errorf("%+v, which the kubelet has never said: %v", p, said)
+		// A slot's sample is fetched in the slot's first half, and was measured up to
+		// some 20 s before.
+		if !slices.ContainsFunc(said[point{CPU: p.CPU, Memory: p.Memory}], func(at int64) bool { return at > p.Timestamp-30 && at < p.Timestamp+15 }) {
+			f.Errorf("%+v, which the kubelet has not said of that time: %v", p, said)
 		}
 		if math.Abs(float64(p.CPU)-100) > 25 || p.Memory < 50_000_000 || p.Memory > 60_000_000 {
 			f.Errorf("%+v of a container that uses 100 thousandths of a core and 50 MB", p)
@@ -57,9 +61,8 @@ func (f *fleet) answers() {
 	f.shapes()
 }
 
-// kubeletSays adds what the kubelet says of the container burn, without time: it
-// measures in seconds, and the slots are ours.
-func (f *fleet) kubeletSays(ctx context.Context, pod *corev1.Pod, said map[point]bool) error {
+// kubeletSays adds what the kubelet says of the container burn.
+func (f *fleet) kubeletSays(ctx context.Context, pod *corev1.Pod, said map[point][]int64) error {
 	body, err := f.raw(ctx, "/api/v1/nodes/"+pod.Spec.NodeName+"/proxy/stats/summary")
 	if err != nil {
 		return err
@@ -71,7 +74,8 @@ func (f *fleet) kubeletSays(ctx context.Context, pod *corev1.Pod, said map[point
 	for _, p := range summary.Pods {
 		for _, c := range p.Containers {
 			if p.PodRef.Name == pod.Name && c.Name == "burn" && c.CPU != nil && c.CPU.UsageNanoCores != nil && c.Memory != nil && c.Memory.WorkingSetBytes != nil {
-				said[point{CPU: int64(math.Round(float64(*c.CPU.UsageNanoCores) / 1e6)), Memory: int64(*c.Memory.WorkingSetBytes)}] = true
+				p := point{CPU: int64(math.Round(float64(*c.CPU.UsageNanoCores) / 1e6)), Memory: int64(*c.Memory.WorkingSetBytes)}
+				said[p] = append(said[p], c.CPU.Time.Unix())
 			}
 		}
 	}

@@ -107,9 +107,9 @@ func (b *block) group(pod model.PodRef) *group {
 	if !ok {
 		i = len(b.groups)
 		b.index[pod] = i
-		b.groups = append(b.groups, &group{Builder: chunk.NewBuilder(chunk.Header{
-			Pod: pod, Block: b.start, Resolution: b.resolution,
-		})})
+		g := &group{Builder: chunk.NewBuilder(chunk.Header{Pod: pod, Block: b.start, Resolution: b.resolution})}
+		g.Without = model.Derived
+		b.groups = append(b.groups, g)
 	}
 	return b.groups[i]
 }

@@ -104,7 +104,7 @@ func noisy(slot int64, pods int) *model.Scrape {
 	for i := range s.Groups {
 		rng := rand.New(rand.NewPCG(uint64(slot), uint64(i)))
 		for j := range s.Groups[i].Samples {
-			for m := range model.NumMetrics {
+			for m := range model.CPUWindow { // those that are stored
 				s.Groups[i].Samples[j].Set(m, rng.Uint64N(1<<40))
 			}
 		}

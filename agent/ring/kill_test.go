@@ -197,7 +197,7 @@ func killedWrite(n int) write {
 func killedSample(name string, seed int64) model.Sample {
 	s := model.Sample{Name: name, Start: base}
 	rng := rand.New(rand.NewPCG(uint64(seed), 7))
-	for m := range model.NumMetrics {
+	for m := range model.CPUWindow { // those that are stored
 		if rng.IntN(4) > 0 {
 			s.Set(m, rng.Uint64()>>rng.IntN(64))
 		}

@@ -164,6 +164,40 @@ func TestKeepsOverBlocksAndRestarts(t *testing.T) {
 	}
 }
 
+// What follows from other samples is in the newest scrape, and not stored.
+func TestDerivedMetricsAreNotStored(t *testing.T) {
+	r := open(t, config(vfs.NewMem()))
+	scrape := at(t0, 1)
+	for i := range scrape.Groups {
+		for j := range scrape.Groups[i].Samples {
+			scrape.Groups[i].Samples[j].Set(model.CPUWindow, 15000)
+			scrape.Groups[i].Samples[j].Set(model.CPUMean, 1e6)
+		}
+	}
+	if err := r.Append(t0, scrape); err != nil {
+		t.Fatal(err)
+	}
+	_, latest, _ := r.Latest()
+	if v := latest.Groups[1].Samples[1]; !v.Has(model.CPUWindow) || !v.Has(model.CPUMean) {
+		t.Error("the newest scrape lacks the derived metrics")
+	}
+	var d chunk.Decoder
+	for b, err := range r.Chunks(t.Context(), allPods) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := chunk.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d.Reset(c); d.Next(); {
+			if got := model.Metrics(d.Row().Present()); got&model.Derived != 0 || got == 0 {
+				t.Errorf("stored metrics %b", got)
+			}
+		}
+	}
+}
+
 // TestScrape asks for the newest scrapes as aggregators do, who want all nodes'
 // of one slot.
 func TestScrape(t *testing.T) {

@@ -99,7 +99,7 @@ func (w *workload) group(g *model.Group, slot int64) model.Group {
 
 // change changes some of a sample's metrics, by steps of every size.
 func (w *workload) change(s *model.Sample) {
-	for m := range model.NumMetrics {
+	for m := range model.CPUWindow { // those that are stored
 		old, _ := s.Get(m)
 		switch w.rng.IntN(10) {
 		case 0, 1:

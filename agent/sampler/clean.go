@@ -1,6 +1,7 @@
 package sampler
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -16,6 +17,13 @@ const (
 	// doubtBelow is below which true usage a cpu of 0 is believed: what
 	// rounds to 0 millicores, in nanocores.
 	doubtBelow = 500_000
+	// meanFor is over how long a time the mean is the newest rate there is: twice
+	// the kubelet's longest interval, in seconds. After a longer one, in which the
+	// kubelet did not answer, its own rate is newer.
+	meanFor = 60
+	// leastAge is how old an entity must be, in seconds, for a mean since its
+	// start: times are whole seconds.
+	leastAge = 10
 	// youngFor is how long after its start an entity's first answer may come
 	// before the kubelet has two samples of it: twice its longest interval.
 	youngFor = 60 // s
@@ -41,6 +49,8 @@ type measurement struct {
 	at      int64 // Unix seconds
 	total   uint64
 	doubted bool
+	mean    uint64 // nanocores over the window
+	window  uint64 // milliseconds up to at; 0: not known
 }
 
 func newCleaner(cfg Config) cleaner {
@@ -79,6 +89,7 @@ func (c *cleaner) clean(slot int64, form kubelet.Form, s *model.Scrape) (doubted
 				v.Unset(model.CPU)
 				doubted++
 			}
+			m.tell(v)
 		}
 	}
 	s.Groups = slices.DeleteFunc(s.Groups, func(g model.Group) bool { return len(g.Samples) == 0 })
@@ -116,21 +127,57 @@ func (c *cleaner) judge(e entity, v *model.Sample) (m measurement, ok bool) {
 	}
 	m = measurement{at: int64(at), total: total}
 	cpu, hasCPU := v.Get(model.CPU)
-	if !hasCPU || cpu != 0 {
-		return m, true
-	}
+	zero := hasCPU && cpu == 0
 	before, known := c.last[e]
+	age := m.at - v.Start
 	switch {
 	case known && before.at == m.at:
-		m.doubted = before.doubted // the same measurement again
-	case known && total >= before.total && m.at < before.at:
-		m.doubted = total > before.total // the clock was set back: no telling how much
-	case known && total >= before.total:
-		m.doubted = used(total-before.total, m.at-before.at)
-	case !known && v.Start > 0 && m.at-v.Start < youngFor:
-		m.doubted = used(total, m.at-v.Start)
+		m, m.doubted = before, zero && before.doubted // the same measurement again
+	case known && total < before.total: // the counter began anew, who knows when
+		m.doubted = zero && used(total, m.at-before.at)
+	case known && m.at < before.at: // the clock was set back: no telling how much
+		m.doubted = zero && total > before.total
+	case known:
+		m.doubted = zero && used(total-before.total, m.at-before.at)
+		m.measure(cpu, hasCPU && !m.doubted, total-before.total, m.at-before.at)
+	case v.Start > 0 && age > 0 && age < youngFor:
+		m.doubted = zero && used(total, age)
+		if age >= leastAge {
+			m.measure(cpu, hasCPU && !m.doubted, total, age)
+		}
 	}
 	return m, true
+}
+
+// measure finds out over how long the cpu was measured, if it is known: the
+// counter has grown by so many nanoseconds in so many seconds, give or take one
+// as both times are whole seconds. If the kubelet's own rate takes as long to
+// make the counter grow that much, it is the rate between these measurements,
+// and tells the time to the millisecond. Otherwise the kubelet has measured in
+// between, and its rate is of a time that is not known.
+func (m *measurement) measure(cpu uint64, hasCPU bool, grown uint64, seconds int64) {
+	if hasCPU && cpu > 0 {
+		if took := float64(grown) / float64(cpu); math.Abs(took-float64(seconds)) < 1 {
+			m.mean, m.window = cpu, uint64(math.Round(took*1000))
+			return
+		}
+		if seconds > meanFor {
+			return
+		}
+	}
+	m.mean, m.window = grown/uint64(seconds), uint64(seconds)*1000
+}
+
+// tell puts the window into the sample, and the mean if it is another one than
+// the kubelet's rate.
+func (m *measurement) tell(v *model.Sample) {
+	if m.window == 0 {
+		return
+	}
+	v.Set(model.CPUWindow, m.window)
+	if cpu, ok := v.Get(model.CPU); !ok || cpu != m.mean {
+		v.Set(model.CPUMean, m.mean)
+	}
 }
 
 // used tells whether so many nanoseconds of CPU time in so many seconds are

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -275,6 +276,70 @@ func TestCleaning(t *testing.T) {
 				}
 				if st.wantSample && s.Groups[0].Samples[0].Has(model.CPU) != st.wantCPU {
 					t.Errorf("slot %d: cpu present: %v", st.slot, !st.wantCPU)
+				}
+			}
+		})
+	}
+}
+
+// The rate's window is the time between two measurements if the kubelet's own
+// rate is of that time, and the mean by the counter where it is not.
+func TestWindows(t *testing.T) {
+	const start = 1000
+	type step struct {
+		measured, cpu, total int64 // cpu −1: absent
+		start                int64
+		window, mean         int64 // −1: absent
+	}
+	cases := map[string][]step{
+		"the kubelet's rate tells the milliseconds": {
+			{2990, 100e6, 50e9, start, -1, -1}, {3005, 100e6, 50e9 + 1.5432e9, start, 15432, -1}},
+		"an idle one": {{2990, 0, 1e9, start, -1, -1}, {3005, 0, 1e9, start, 15000, -1}},
+		"the kubelet measured in between": {
+			{2990, 100e6, 50e9, start, -1, -1}, {3015, 300e6, 50e9 + 5e9, start, 25000, 200e6}},
+		"0 while the counter moved": {
+			{2990, 0, 1e9, start, -1, -1}, {3005, 0, 1e9 + 15e7, start, 15000, 1e7}},
+		"no rate": {{2990, -1, 1e9, start, -1, -1}, {3005, -1, 1e9 + 15e7, start, 15000, 1e7}},
+		"the same measurement again": {
+			{2990, 100e6, 50e9, start, -1, -1}, {3005, 100e6, 50e9 + 1.5e9, start, 15000, -1}, {3005, 100e6, 50e9 + 1.5e9, start, 15000, -1}},
+		"after minutes the kubelet's rate is newer": {
+			{2990, 100e6, 50e9, start, -1, -1}, {3090, 300e6, 51e9, start, -1, -1}},
+		"after minutes without a rate": {
+			{2990, 100e6, 50e9, start, -1, -1}, {3090, 0, 51e9, start, 100000, 1e7}},
+		"the counter began anew": {
+			{2990, 100e6, 50e9, start, -1, -1}, {3005, 100e6, 1e9, start, -1, -1}, {3020, 100e6, 2.5e9, start, 15000, -1}},
+		"the counter began anew, and the rate is 0": {
+			{2990, 100e6, 50e9, start, -1, -1}, {3005, 0, 1e9, start, -1, -1}},
+		"the clock was set back":   {{2990, 100e6, 50e9, start, -1, -1}, {2980, 100e6, 51e9, start, -1, -1}},
+		"first seen, long started": {{3005, 100e6, 50e9, start, -1, -1}},
+		"9 s old":                  {{3009, 0, 9e8, 3000, -1, -1}},
+		"10 s old":                 {{3010, 0, 1e9, 3000, 10000, 1e8}},
+		"14 s old":                 {{3014, 0, 14e8, 3000, 14000, 1e8}},
+		"15 s old, with a rate":    {{3015, 1e8, 15e8, 3000, 15000, -1}},
+		"16 s old":                 {{3016, 2e8, 16e8, 3000, 16000, 1e8}},
+		"started in the future":    {{3016, 2e8, 16e8, 3020, -1, -1}},
+		"start not known":          {{3016, 2e8, 16e8, 0, -1, -1}, {3031, 2e8, 46e8, 0, 15000, -1}},
+		"restarted since":          {{2990, 1e8, 50e9, start, -1, -1}, {3016, 0, 16e8, 3000, 16000, 1e8}},
+	}
+	for name, steps := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newCleaner(Config{Resolution: 15 * time.Second})
+			for i, st := range steps {
+				s := model.Scrape{Groups: group(st.measured, uint64(st.cpu), uint64(st.total))}
+				v := &s.Groups[0].Samples[0]
+				v.Start = st.start
+				if st.cpu < 0 {
+					v.Unset(model.CPU)
+				}
+				c.clean(st.measured+5, kubelet.Full, &s)
+				for m, want := range map[model.Metric]int64{model.CPUWindow: st.window, model.CPUMean: st.mean} {
+					got, ok := v.Get(m)
+					if !ok {
+						got = math.MaxUint64
+					}
+					if int64(got) != want {
+						t.Errorf("step %d: %v %d, want %d", i, m, int64(got), want)
+					}
 				}
 			}
 		})

@@ -12,6 +12,9 @@ import (
 // A Builder codes the samples of one group over one block, slot by slot. It is
 // not safe for concurrent use.
 type Builder struct {
+	// Without are metrics that are left out.
+	Without model.Metrics
+
 	header Header
 	state  state
 	body   []byte
@@ -81,7 +84,7 @@ func (b *Builder) Append(slot int64, samples []model.Sample) error {
 		b.appendSet(known)
 	}
 	for _, p := range b.order {
-		b.body = b.state.entities[p.entity].appendRow(b.body, &p.sample.Values, slot)
+		b.body = b.state.entities[p.entity].appendRow(b.body, &p.sample.Values, b.Without, slot)
 	}
 	b.state.index = index
 	return nil

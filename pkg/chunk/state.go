@@ -131,15 +131,16 @@ func readDelta(b []byte, i int, m model.Metric, prev uint64) (cur uint64, next i
 	return pages | r, i
 }
 
-// appendRow appends the row that takes e to v, and updates e.
-func (e *entity) appendRow(b []byte, v *model.Values, slot int64) []byte {
+// appendRow appends the row that takes e to v without some metrics, and updates e.
+func (e *entity) appendRow(b []byte, v *model.Values, without model.Metrics, slot int64) []byte {
+	present := v.Present() &^ uint32(without)
 	usage, ok := v.Get(model.Usage)
 	if !ok {
 		usage = e.coded[model.Usage]
 	}
 	var changed uint32
 	var next [model.NumMetrics]uint64
-	for p := v.Present(); p != 0; p &= p - 1 {
+	for p := present; p != 0; p &= p - 1 {
 		m := model.Metric(bits.TrailingZeros32(p))
 		x, _ := v.Get(m)
 		next[m] = code(m, x, usage, slot)
@@ -148,17 +149,17 @@ func (e *entity) appendRow(b []byte, v *model.Values, slot int64) []byte {
 		}
 	}
 	head := uint64(changed) << 1
-	if v.Present() != e.present {
+	if present != e.present {
 		head |= 1
 	}
 	b = binary.AppendUvarint(b, head)
-	if v.Present() != e.present {
-		if v.Present() == e.before {
+	if present != e.present {
+		if present == e.before {
 			b = append(b, 0)
 		} else {
-			b = binary.AppendUvarint(b, uint64(v.Present())+1)
+			b = binary.AppendUvarint(b, uint64(present)+1)
 		}
-		e.present, e.before = v.Present(), e.present
+		e.present, e.before = present, e.present
 	}
 	for ; changed != 0; changed &= changed - 1 {
 		m := model.Metric(bits.TrailingZeros32(changed))

@@ -49,6 +49,12 @@ const (
 	PSIMemoryFull
 	PSIIOSome
 	PSIIOFull
+	// CPUWindow is the time over which CPU was measured, in milliseconds, up to
+	// Measured; absent if that is not known. CPUMean is, where CPU is absent or of
+	// a shorter time, the mean over the window by CPUTotal, in nanocores. Both
+	// follow from other samples and are only in the newest scrape.
+	CPUWindow
+	CPUMean
 	// NumMetrics is how many metrics there are.
 	NumMetrics
 )
@@ -79,6 +85,8 @@ var metricInfos = [NumMetrics]metricInfo{
 	PSIMemoryFull: {"psiMemoryFull", "microseconds", true},
 	PSIIOSome:     {"psiIoSome", "microseconds", true},
 	PSIIOFull:     {"psiIoFull", "microseconds", true},
+	CPUWindow:     {"cpuWindow", "milliseconds", false},
+	CPUMean:       {"cpuMean", "nanocores", false},
 }
 
 // String is the metric's name in the HTTP API ("cpu", "memory", "rss", …).

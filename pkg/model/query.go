@@ -32,6 +32,9 @@ type Metrics uint32
 // AllMetrics has every metric there is.
 const AllMetrics Metrics = 1<<NumMetrics - 1
 
+// Derived are the metrics that follow from others. They are not stored.
+const Derived Metrics = 1<<CPUWindow | 1<<CPUMean
+
 // MetricsOf is the set of those metrics.
 func MetricsOf(metrics ...Metric) Metrics {
 	var s Metrics

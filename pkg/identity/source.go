@@ -51,6 +51,9 @@ type Source struct {
 	mu      sync.Mutex // held while looking at the files
 	checked time.Time
 	seen    [sha256.Size]byte // of what was found there, good or broken
+
+	listening sync.Mutex
+	listeners []func() // see Notify
 }
 
 // material is what one state of the files holds.
@@ -111,6 +114,7 @@ func (s *Source) store(m *material) {
 	if s.now.Swap(m) == nil {
 		close(s.ready)
 	}
+	s.notify()
 }
 
 // Ready is closed once there is a certificate.

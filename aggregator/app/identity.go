@@ -25,7 +25,9 @@ func (a *Aggregator) identify(version string) (err error) {
 	}
 	if a.cfg.Authority {
 		a.id = identity.New(identity.Peer{Role: identity.Aggregator, Name: a.cfg.Name}, a.log, a.reg)
-		a.keeper = authority.New(a.kube.core.Secrets(a.cfg.Namespace), a.kube.core.ConfigMaps(a.cfg.Namespace), a.kube.clock.skew, a.id, a.log, a.reg)
+		a.keeper = authority.New(authority.Config{
+			Secrets: a.kube.core.Secrets(a.cfg.Namespace), ConfigMaps: a.kube.core.ConfigMaps(a.cfg.Namespace), Skew: a.kube.clock.skew,
+		}, a.id, a.log, a.reg)
 		a.cfg.Roster.Keys = a.keeper.GossipKeys
 		return nil
 	}

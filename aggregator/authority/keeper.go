@@ -2,11 +2,6 @@ package authority
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -16,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/rollcall-metrics/rollcall/pkg/enrol"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
@@ -38,12 +32,10 @@ const (
 // A Keeper keeps the authority, this aggregator's own certificate, and what it
 // knows of the gossip keys. It is safe for concurrent use.
 type Keeper struct {
-	secrets    Secrets
-	configMaps ConfigMaps
-	skew       func() time.Duration
-	name       string
-	id         *identity.Source
-	log        *slog.Logger
+	cfg  Config
+	name string
+	id   *identity.Source
+	log  *slog.Logger
 
 	known  atomic.Pointer[known]
 	ready  chan struct{}
@@ -62,12 +54,24 @@ type known struct {
 	gossip      []identity.GossipKey  // none: not read yet
 }
 
+// A Config is what a [Keeper] keeps, and where. All but DNSNames is required.
+type Config struct {
+	// Secrets and ConfigMaps are those of the aggregators' namespace.
+	Secrets    Secrets
+	ConfigMaps ConfigMaps
+	// Skew is how much this machine's clock is ahead of the API server's, as far as
+	// that is known.
+	Skew func() time.Duration
+	// DNSNames are in this aggregator's own certificate, beside its URI: those of
+	// Services by which it is asked by others than members, who know nothing of
+	// URIs. No other certificate has any.
+	DNSNames []string
+}
+
 // New returns a keeper that has not looked yet. id is the aggregator's own,
-// which the keeper gives its certificates. Skew is how much this machine's clock
-// is ahead of the API server's, as far as that is known. The metrics are
-// registered with reg.
-func New(secrets Secrets, configMaps ConfigMaps, skew func() time.Duration, id *identity.Source, log *slog.Logger, reg prometheus.Registerer) *Keeper {
-	k := &Keeper{secrets: secrets, configMaps: configMaps, skew: skew, name: "rollcall", id: id, log: log, ready: make(chan struct{})}
+// which the keeper gives its certificates. The metrics are registered with reg.
+func New(cfg Config, id *identity.Source, log *slog.Logger, reg prometheus.Registerer) *Keeper {
+	k := &Keeper{cfg: cfg, name: "rollcall", id: id, log: log, ready: make(chan struct{})}
 	k.known.Store(&known{})
 	k.err.Store(new(errors.New("the certificate authority was not read yet")))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -121,31 +125,6 @@ func (k *Keeper) tell(err error) {
 	}
 }
 
-// Issue signs a certificate, and fails before there is a CA.
-func (k *Keeper) Issue(peer identity.Peer, key crypto.PublicKey, life time.Duration) (*x509.Certificate, error) {
-	authorities := k.known.Load().authorities
-	if len(authorities) == 0 {
-		return nil, fmt.Errorf("there is no CA yet: %w", k.Err())
-	}
-	if err := k.clock(); err != nil {
-		return nil, err
-	}
-	return issue(authorities, peer, key, life, time.Now())
-}
-
-// issue signs for no longer than the CA lives.
-func issue(authorities []*identity.Authority, peer identity.Peer, key crypto.PublicKey, life time.Duration, now time.Time) (*x509.Certificate, error) {
-	ca := signer(authorities, now)
-	if ca == nil {
-		return nil, fmt.Errorf("issue %v: no CA can sign", peer)
-	}
-	to := now.Add(life)
-	if end := ca.Cert.NotAfter; to.After(end) {
-		to = end
-	}
-	return ca.Issue(peer, key, now.Add(-identity.Backdated), to)
-}
-
 // GossipKeys are the newest gossip keys, the primary first; an error if they are
 // not known yet.
 func (k *Keeper) GossipKeys() ([][]byte, error) {
@@ -197,23 +176,10 @@ func (k *Keeper) look(ctx context.Context, now time.Time) error {
 	return errors.Join(err, gossipErr, certErr)
 }
 
-// clock is an error if this machine's clock is wrong. Whoever lives in another
-// year would retire a CA that everybody else needs.
-func (k *Keeper) clock() error {
-	skew := k.skew().Round(time.Second)
-	switch {
-	case skew > maxSkew:
-		return fmt.Errorf("the clock of this node is %v ahead of the API server's; nothing is signed until it is set", skew)
-	case skew < -maxSkew:
-		return fmt.Errorf("the clock of this node is %v behind the API server's; nothing is signed until it is set", -skew)
-	}
-	return nil
-}
-
 // authorities reads the CAs, and changes them if it is time to.
 func (k *Keeper) authorities(ctx context.Context, now time.Time) ([]*identity.Authority, error) {
 	var found []*identity.Authority
-	err := update(ctx, k.secrets, AuthoritySecret, authoritiesKey, func(content []byte) ([]byte, error) {
+	err := update(ctx, k.cfg.Secrets, AuthoritySecret, authoritiesKey, func(content []byte) ([]byte, error) {
 		var err error
 		if found, err = identity.ParseAuthorities(content); err != nil {
 			return nil, fmt.Errorf("key %s: %w; remove the key: an aggregator that knows what was there puts it back, and if none does, a new CA begins, where all agents enrol again", authoritiesKey, err)
@@ -242,7 +208,7 @@ func (k *Keeper) authorities(ctx context.Context, now time.Time) ([]*identity.Au
 // gossip reads the gossip keys, and makes the first one if there is none.
 func (k *Keeper) gossip(ctx context.Context, now time.Time) ([]identity.GossipKey, error) {
 	var found []identity.GossipKey
-	err := update(ctx, k.secrets, GossipSecret, gossipKey, func(content []byte) ([]byte, error) {
+	err := update(ctx, k.cfg.Secrets, GossipSecret, gossipKey, func(content []byte) ([]byte, error) {
 		if len(content) == 0 {
 			found = []identity.GossipKey{identity.NewGossipKey(now)}
 			if known := k.known.Load().gossip; len(known) > 0 {
@@ -255,32 +221,4 @@ func (k *Keeper) gossip(ctx context.Context, now time.Time) ([]identity.GossipKe
 		return content, err
 	}, k.log)
 	return found, err
-}
-
-// certify gives this aggregator a certificate if it has none, after two thirds of
-// its life, when the CAs have changed, and when the clock was set back.
-func (k *Keeper) certify(authorities []*identity.Authority, now time.Time) error {
-	trusted := bundle(authorities)
-	if k.own != nil && trusted == k.trusted && now.Before(k.renew) && now.After(k.own.NotBefore) {
-		return nil
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	cert, err := issue(authorities, k.id.Self(), key.Public(), enrol.Lifetime, now)
-	if err != nil {
-		return err
-	}
-	roots := x509.NewCertPool()
-	for _, a := range authorities {
-		roots.AddCert(a.Cert)
-	}
-	if err := k.id.Install(tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, roots); err != nil {
-		return err
-	}
-	now = now.Round(0) // a monotonic clock stands still while a machine sleeps
-	k.own, k.trusted, k.renew = cert, trusted, now.Add(cert.NotAfter.Sub(now)*2/3)
-	k.log.Info("own certificate issued", "peer", k.id.Self().String(), "not_after", cert.NotAfter)
-	return nil
 }

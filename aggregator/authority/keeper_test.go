@@ -20,10 +20,17 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
-func keeper(s *store, name string) (*Keeper, *identity.Source) {
+// apiName is a name of aggregators for those who know nothing of URIs.
+const apiName = "rollcall-metrics-api.rollcall.svc"
+
+func keeper(s *store, name string) (*Keeper, *identity.Source) { return keeperOf(s, name, apiName) }
+
+func keeperOf(s *store, name string, dnsNames ...string) (*Keeper, *identity.Source) {
 	log := slog.New(slog.DiscardHandler)
 	id := identity.New(identity.Peer{Role: identity.Aggregator, Name: name}, log, prometheus.NewRegistry())
-	return New(secretStore{s}, configMapStore{s}, func() time.Duration { return s.skew }, id, log, prometheus.NewRegistry()), id
+	return New(Config{
+		Secrets: secretStore{s}, ConfigMaps: configMapStore{s}, Skew: func() time.Duration { return s.skew }, DNSNames: dnsNames,
+	}, id, log, prometheus.NewRegistry()), id
 }
 
 // agent is the certificate of an agent, and what it trusts.
@@ -49,11 +56,16 @@ func agent(t *testing.T, k *Keeper, s *store, now time.Time) *identity.Source {
 
 // handshake is an aggregator asking an agent.
 func handshake(aggregator, agent *identity.Source) error {
+	return shake(aggregator.ClientConfig(agent.Self()), agent.ServerConfig(identity.Aggregator))
+}
+
+// shake has two meet.
+func shake(asking, answering *tls.Config) error {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	server := tls.Server(b, agent.ServerConfig(identity.Aggregator))
-	client := tls.Client(a, aggregator.ClientConfig(agent.Self()))
+	server := tls.Server(b, answering)
+	client := tls.Client(a, asking)
 	failed := make(chan error, 1)
 	go func() {
 		err := server.Handshake()
@@ -182,6 +194,7 @@ func TestSuccession(t *testing.T) {
 				}
 			}
 			check("a new certificate, for one who trusts what was published", cert, oldRoots, now)
+			check("this aggregator's own, likewise", k.own, oldRoots, now)
 			if back <= 1 {
 				check("an old certificate, for one who trusts what is", old.signed, roots, now.Add(-time.Hour))
 			}

@@ -69,7 +69,7 @@ func (k *Keeper) publish(ctx context.Context, bundle string) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
-		c, err := k.configMaps.Get(ctx, TrustConfigMap, meta.GetOptions{})
+		c, err := k.cfg.ConfigMaps.Get(ctx, TrustConfigMap, meta.GetOptions{})
 		if err != nil {
 			return absent(err)
 		}
@@ -81,7 +81,7 @@ func (k *Keeper) publish(ctx context.Context, bundle string) error {
 			c.Data = map[string]string{}
 		}
 		c.Data[bundleKey] = bundle
-		if _, err = k.configMaps.Update(ctx, c, meta.UpdateOptions{}); err == nil {
+		if _, err = k.cfg.ConfigMaps.Update(ctx, c, meta.UpdateOptions{}); err == nil {
 			k.log.Info("CAs published", "configmap", TrustConfigMap)
 			return nil
 		}

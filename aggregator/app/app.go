@@ -19,6 +19,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/aggregator/authority"
 	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
+	"github.com/rollcall-metrics/rollcall/aggregator/follow"
 	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
@@ -76,7 +77,7 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 		a.nodes = expected.NewCluster(expected.ClusterConfig{
 			Nodes: a.kube.core.Nodes(), DaemonSets: a.kube.apps.DaemonSets(cfg.Namespace),
 			Namespace: cfg.Namespace, DaemonSet: cfg.AgentDaemonSet,
-		}, expected.FromRoster(a.snapshot), log, a.reg)
+		}, expected.FromRoster(a.snapshot), follow.NewMetrics(a.reg), log, a.reg)
 	}
 	addresses := []member.Address{
 		{Flag: "--listen", Addr: cfg.Listen},

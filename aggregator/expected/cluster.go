@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/follow"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 )
 
@@ -62,7 +63,7 @@ type Cluster struct {
 	fallback Fallback
 	log      *slog.Logger
 
-	toNodes, toAgent *contact
+	toNodes, toAgent *follow.Contact
 
 	now atomic.Pointer[verdict] // nil: to be made from what follows
 
@@ -83,21 +84,19 @@ type verdict struct {
 	unsupported []coverage.Unsupported
 }
 
-// NewCluster makes a Cluster, which knows nothing until Run. The metrics are
-// registered with reg, once per registry.
-func NewCluster(cfg ClusterConfig, fallback Fallback, log *slog.Logger, reg prometheus.Registerer) *Cluster {
+// NewCluster makes a Cluster, which knows nothing until Run. Its own metrics are
+// registered with reg, once per registry; those of asking are shared.
+func NewCluster(cfg ClusterConfig, fallback Fallback, asking *follow.Metrics, log *slog.Logger, reg prometheus.Registerer) *Cluster {
 	cfg.DaemonSet = cmp.Or(cfg.DaemonSet, DefaultDaemonSet)
-	requests := newRequests(reg)
 	c := &Cluster{cfg: cfg, fallback: fallback, log: log}
-	c.toNodes = newContact("nodes", c.withoutNodes, log, requests)
-	c.toAgent = newContact("daemonsets", c.withoutAgent, log, requests)
+	c.toNodes = follow.New("nodes", c.withoutNodes, log, asking)
+	c.toAgent = follow.New("daemonsets", c.withoutAgent, log, asking)
 	c.register(reg)
 	return c
 }
 
 // Run follows the API server until ctx ends.
 func (c *Cluster) Run(ctx context.Context) {
-	ctx = withQuietLog(ctx, c.log)
 	var following sync.WaitGroup
 	following.Go(func() { c.followNodes(ctx) })
 	following.Go(func() { c.followAgent(ctx) })

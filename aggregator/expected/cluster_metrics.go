@@ -1,20 +1,6 @@
 package expected
 
-import (
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
-
-// newRequests registers the counter of requests to the API server.
-func newRequests(reg prometheus.Registerer) *prometheus.CounterVec {
-	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "rollcall_expected_requests_total",
-		Help: "Lists and watches at the API server that began, by whether they did.",
-	}, []string{"resource", "verb", "result"})
-	reg.MustRegister(requests)
-	return requests
-}
+import "github.com/prometheus/client_golang/prometheus"
 
 // register registers what is known as it is.
 func (c *Cluster) register(reg prometheus.Registerer) {
@@ -31,21 +17,5 @@ func (c *Cluster) register(reg prometheus.Registerer) {
 			return 0
 		}),
 		gauge("nodes", "Nodes that should answer, by the API server.", func(v *verdict) int { return len(v.nodes) }),
-		gauge("unsupported_nodes", "Nodes that cannot run the agent.", func(v *verdict) int { return len(v.unsupported) }),
-		c.toNodes.lastContact(), c.toAgent.lastContact())
-}
-
-// lastContact is when the API server last said something.
-func (c *contact) lastContact() prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name:        "rollcall_expected_contact_timestamp_seconds",
-		Help:        "When the API server last said something about a resource, once a minute at least, in Unix seconds; 0: never.",
-		ConstLabels: prometheus.Labels{"resource": c.resource},
-	}, func() float64 {
-		last, _, _ := c.state()
-		if last.IsZero() {
-			return 0
-		}
-		return float64(last.UnixNano()) / float64(time.Second)
-	})
+		gauge("unsupported_nodes", "Nodes that cannot run the agent.", func(v *verdict) int { return len(v.unsupported) }))
 }

@@ -4,30 +4,29 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"github.com/rollcall-metrics/rollcall/aggregator/follow"
 )
 
 // Status tells when the API server last said something about nodes, and what
 // of it cannot be asked.
 func (c *Cluster) Status() Status {
 	s := Status{Source: "the API server's nodes, and DaemonSet " + c.cfg.Namespace + "/" + c.cfg.DaemonSet}
-	var verb string
-	var f failure
-	s.Contact, verb, f = c.toNodes.state()
+	var failed *follow.Failure
+	s.Contact, failed = c.toNodes.State()
 	switch {
-	case f.err != nil:
+	case failed != nil:
 		s.Problems = append(s.Problems, fmt.Sprintf("The API server cannot be asked for nodes since %s (%s: %v): %s.%s",
-			stamp(f.since), verb, f.err, c.withoutNodes(), hint(f.err, "nodes, with a ClusterRole")))
+			stamp(failed.Since), failed.Verb, failed.Err, c.withoutNodes(), failed.Hint("nodes, with a ClusterRole")))
 	case !c.latest().listed:
 		s.Problems = append(s.Problems, "The API server has not said yet which nodes there are: "+c.withoutNodes()+".")
 	}
 	c.mu.Lock()
 	absent := c.absent
 	c.mu.Unlock()
-	switch _, verb, f = c.toAgent.state(); {
-	case f.err != nil:
+	switch _, failed = c.toAgent.State(); {
+	case failed != nil:
 		s.Problems = append(s.Problems, fmt.Sprintf("The API server cannot be asked for the agent's DaemonSet, %s in namespace %s, since %s (%s: %v): %s.%s",
-			c.cfg.DaemonSet, c.cfg.Namespace, stamp(f.since), verb, f.err, c.withoutAgent(), hint(f.err, "daemonsets (apps), with a Role in that namespace")))
+			c.cfg.DaemonSet, c.cfg.Namespace, stamp(failed.Since), failed.Verb, failed.Err, c.withoutAgent(), failed.Hint("daemonsets (apps), with a Role in that namespace")))
 	case absent:
 		s.Problems = append(s.Problems, fmt.Sprintf("There is no DaemonSet %s in namespace %s: %s. See whether the agent's DaemonSet has another name or namespace.",
 			c.cfg.DaemonSet, c.cfg.Namespace, c.withoutAgent()))
@@ -51,19 +50,6 @@ func (c *Cluster) withoutAgent() string {
 		return "what it wanted last still counts"
 	}
 	return "all nodes count as supported"
-}
-
-// hint is what to do about an error, if that is known.
-func hint(err error, resource string) string {
-	switch {
-	case apierrors.IsForbidden(err):
-		return " Grant this aggregator's service account list and watch on " + resource + "."
-	case apierrors.IsUnauthorized(err):
-		return " See whether the API server accepts this aggregator's service account token."
-	case reasonOf(err) == "":
-		return " See whether this aggregator reaches the API server."
-	}
-	return ""
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -21,7 +21,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	typedapps "k8s.io/client-go/kubernetes/typed/apps/v1"
+	typedcore "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/follow"
+	"github.com/rollcall-metrics/rollcall/aggregator/follow/followtest"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 )
 
@@ -34,7 +38,7 @@ type fallback []string
 
 func (f fallback) Nodes() []string { return f }
 
-// lines is what was logged, from Info on.
+// lines is what was logged.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -58,20 +62,36 @@ func (l *lines) take() []string {
 type fixture struct {
 	*testing.T
 	*Cluster
-	api  *apiServer
-	reg  *prometheus.Registry
-	log  lines
-	stop func() // and wait for it
+	api *followtest.Server
+	reg *prometheus.Registry
+	log lines
+	// level is from which on it is logged.
+	level slog.LevelVar
+	stop  func() // and wait for it
 }
 
 // inCluster runs a test in a bubble, with a Cluster that does not run yet.
 func inCluster(t *testing.T, test func(f *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fixture{T: t, api: newAPIServer(t), reg: prometheus.NewRegistry()}
-		f.Cluster = NewCluster(f.api.config(), fallback{"roster-1"}, slog.New(slog.NewTextHandler(&f.log, nil)), f.reg)
+		f := &fixture{T: t, api: followtest.New(t), reg: prometheus.NewRegistry()}
+		f.Cluster = NewCluster(configOf(t, f.api), fallback{"roster-1"}, follow.NewMetrics(f.reg), slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: &f.level})), f.reg)
 		test(f)
 	})
+}
+
+// configOf has a Cluster ask a server.
+func configOf(t *testing.T, api *followtest.Server) ClusterConfig {
+	cfg := api.Config()
+	core, err := typedcore.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apps, err := typedapps.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ClusterConfig{Nodes: core.Nodes(), DaemonSets: apps.DaemonSets("rollcall"), Namespace: "rollcall"}
 }
 
 func (f *fixture) start() {
@@ -136,11 +156,16 @@ func forbidden(resource string) *apierrors.StatusError {
 	return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", fmt.Errorf("no"))
 }
 
+// hang answers when the test has ended.
+func hang(f *fixture) followtest.Answer {
+	return func(http.ResponseWriter, *http.Request) bool { <-f.Context().Done(); return true }
+}
+
 func TestClusterFollows(t *testing.T) {
 	inCluster(t, func(f *fixture) {
-		f.api.set(daemonSet(ours()))
-		f.api.set(nodeWith("b"))
-		f.api.set(nodeWith("win", "kubernetes.io/os=windows"))
+		f.api.Set(daemonSet(ours()))
+		f.api.Set(nodeWith("b"))
+		f.api.Set(nodeWith("win", "kubernetes.io/os=windows"))
 		f.start()
 		f.want("listed", "b | win")
 		f.wantLog("listed", "the agent's DaemonSet says which nodes are supported", "expected nodes listed by the API server\" nodes=1 unsupported=1")
@@ -149,20 +174,20 @@ func TestClusterFollows(t *testing.T) {
 			t.Errorf("unsupported %q", u)
 		}
 
-		f.api.set(nodeWith("a"))
+		f.api.Set(nodeWith("a"))
 		f.want("added", "a b | win")
-		f.api.set(nodeWith("a", "type=virtual-kubelet"))
+		f.api.Set(nodeWith("a", "type=virtual-kubelet"))
 		f.want("changed", "b | a win")
-		f.api.set(nodeWith("a"))
+		f.api.Set(nodeWith("a"))
 		f.want("changed back", "a b | win")
-		f.api.remove(nodesPath, "win")
+		f.api.Remove(nodeWith("win"))
 		f.want("gone", "a b")
 
 		before := f.latest()
 		healthy := nodeWith("a")
 		healthy.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse}}
-		f.api.set(healthy)
-		f.api.set(daemonSet(ours()))
+		f.api.Set(healthy)
+		f.api.Set(daemonSet(ours()))
 		synctest.Wait()
 		if f.latest() != before {
 			t.Error("judged again though nothing has changed that matters")
@@ -170,17 +195,17 @@ func TestClusterFollows(t *testing.T) {
 
 		picky := ours()
 		picky.NodeSelector["zone"] = "1"
-		f.api.set(daemonSet(picky))
+		f.api.Set(daemonSet(picky))
 		f.want("another rule", " | a b")
-		f.api.set(nodeWith("a", "zone=1"))
+		f.api.Set(nodeWith("a", "zone=1"))
 		f.want("which one matches", "a | b")
 		f.wantLog("another rule", "the agent's DaemonSet says which nodes are supported")
-		for _, q := range f.api.asked(nodesPath) {
+		for _, q := range f.api.Asked(followtest.NodesPath) {
 			if q.Get("watch") == "" && (q.Has("resourceVersion") || q.Get("limit") != "250" || q.Get("timeout") != "30s") {
 				t.Errorf("listed with %v", q)
 			}
 		}
-		for _, q := range f.api.asked(agentPath) {
+		for _, q := range f.api.Asked(followtest.DaemonSetsPath) {
 			if q.Get("fieldSelector") != "metadata.name=rollcall-agent" {
 				t.Errorf("asked for DaemonSets with %v", q)
 			}
@@ -192,17 +217,17 @@ func TestClusterWithoutDaemonSet(t *testing.T) {
 	inCluster(t, func(f *fixture) {
 		other := daemonSet(ours())
 		other.Name = "another"
-		f.api.set(other)
-		f.api.set(nodeWith("a"))
-		f.api.set(nodeWith("win", "kubernetes.io/os=windows"))
+		f.api.Set(other)
+		f.api.Set(nodeWith("a"))
+		f.api.Set(nodeWith("win", "kubernetes.io/os=windows"))
 		f.start()
 		f.want("none", "a win")
 		f.wantLog("none", "the agent's DaemonSet is not there, all nodes count as supported", "expected nodes listed")
 		f.wantProblems("none", "There is no DaemonSet rollcall-agent in namespace rollcall: all nodes count as supported.")
-		f.api.set(daemonSet(ours()))
+		f.api.Set(daemonSet(ours()))
 		f.want("made", "a | win")
 		f.wantProblems("made")
-		f.api.remove(agentPath, DefaultDaemonSet)
+		f.api.Remove(daemonSet(ours()))
 		f.want("deleted", "a win")
 		f.wantLog("deleted", "says which nodes are supported", "is not there")
 	})
@@ -210,12 +235,12 @@ func TestClusterWithoutDaemonSet(t *testing.T) {
 
 func TestClusterWithoutAPIServer(t *testing.T) {
 	inCluster(t, func(f *fixture) {
-		f.api.set(daemonSet(ours()))
-		f.api.set(nodeWith("a"))
-		f.api.set(nodeWith("win", "kubernetes.io/os=windows"))
+		f.api.Set(daemonSet(ours()))
+		f.api.Set(nodeWith("a"))
+		f.api.Set(nodeWith("win", "kubernetes.io/os=windows"))
 		f.want("before it runs", "roster-1")
 		f.wantProblems("before it runs", "The API server has not said yet which nodes there are: expected are those that the roster knows or knew.")
-		f.api.setDown(true)
+		f.api.SetDown(true)
 		f.start()
 		f.wait(time.Hour)
 		f.want("down at the start", "roster-1")
@@ -226,13 +251,13 @@ func TestClusterWithoutAPIServer(t *testing.T) {
 			t.Errorf("down at the start: logged %q", lines)
 		}
 
-		f.api.setDown(false)
+		f.api.SetDown(false)
 		f.wait(longEnough)
 		f.want("up", "a | win")
 		f.wantProblems("up")
 		f.log.take()
 
-		f.api.setDown(true)
+		f.api.SetDown(true)
 		f.wait(time.Hour)
 		f.want("down", "a | win")
 		f.wantProblems("down", "those that it named last are still expected", "what it wanted last still counts")
@@ -242,9 +267,9 @@ func TestClusterWithoutAPIServer(t *testing.T) {
 		if age := time.Since(f.Status().Contact); age < 59*time.Minute {
 			t.Errorf("last contact was %v ago", age)
 		}
-		f.api.setDown(false)
+		f.api.SetDown(false)
 		f.wait(longEnough)
-		f.api.set(nodeWith("b"))
+		f.api.Set(nodeWith("b"))
 		f.want("up again", "a b | win")
 		f.wantProblems("up again")
 		if age := time.Since(f.Status().Contact); age != 0 {
@@ -256,9 +281,9 @@ func TestClusterWithoutAPIServer(t *testing.T) {
 // What client-go says of it comes as debug messages, without bodies.
 func TestClusterLogsForDebugging(t *testing.T) {
 	inCluster(t, func(f *fixture) {
-		f.Cluster.log = slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))
-		f.api.set(nodeWith("a"))
-		f.api.answer(agentPath, status(forbidden("daemonsets")))
+		f.level.Set(slog.LevelDebug - 10)
+		f.api.Set(nodeWith("a"))
+		f.api.Answer(followtest.DaemonSetsPath, followtest.Status(forbidden("daemonsets")))
 		f.start()
 		text := strings.Join(f.log.take(), "\n")
 		if !strings.Contains(text, `level=DEBUG msg="Failed to watch"`) || strings.Contains(text, "Response Body") || strings.Contains(text, "level=ERROR") {
@@ -269,7 +294,7 @@ func TestClusterLogsForDebugging(t *testing.T) {
 
 func TestClusterEndsWhileAPIServerIsAway(t *testing.T) {
 	inCluster(t, func(f *fixture) {
-		f.api.setDown(true)
+		f.api.SetDown(true)
 		f.start()
 		f.wait(10 * time.Minute)
 		began := time.Now()
@@ -289,48 +314,39 @@ func TestClusterMeetsTrouble(t *testing.T) {
 		logs    int
 	}{
 		{"410 while watching", func(f *fixture) {
-			f.api.send(nodesPath, watch.Event{Type: watch.Error, Object: &gone.ErrStatus})
+			f.api.Send(followtest.NodesPath, watch.Event{Type: watch.Error, Object: &gone.ErrStatus})
 		}, 10 * time.Second, 0},
 		{"connection cut, then 410", func(f *fixture) {
-			f.api.answer(nodesPath, func(w http.ResponseWriter, watching bool) bool { return watching && status(gone)(w, watching) })
-			f.api.cut()
+			f.api.Answer(followtest.NodesPath, followtest.ToWatches(followtest.Status(gone)))
+			f.api.Cut()
 			f.wait(time.Second)
-			f.api.answer(nodesPath, nil)
+			f.api.Answer(followtest.NodesPath, nil)
 		}, time.Minute, 0},
 		{"watches refused", func(f *fixture) {
-			f.api.answer(nodesPath, func(w http.ResponseWriter, watching bool) bool {
-				return watching && status(forbidden("nodes"))(w, watching)
-			})
-			f.api.cut()
+			f.api.Answer(followtest.NodesPath, followtest.ToWatches(followtest.Status(forbidden("nodes"))))
+			f.api.Cut()
 		}, longEnough, 1},
 		{"garbage while watching", func(f *fixture) {
-			f.api.answer(nodesPath, func(w http.ResponseWriter, watching bool) bool {
-				return watching && text(protobuf+";stream=watch", "\x00\x00\x00\x03abc")(w, watching)
-			})
-			f.api.cut()
+			f.api.Answer(followtest.NodesPath, followtest.ToWatches(followtest.Text(followtest.Protobuf+";stream=watch", "\x00\x00\x00\x03abc")))
+			f.api.Cut()
 		}, longEnough, 0},
 		{"nobody answers watches", func(f *fixture) {
-			f.api.answer(nodesPath, func(w http.ResponseWriter, watching bool) bool {
-				if watching {
-					<-f.Context().Done()
-				}
-				return watching
-			})
-			f.api.cut()
+			f.api.Answer(followtest.NodesPath, followtest.ToWatches(hang(f)))
+			f.api.Cut()
 			f.wait(time.Minute)
-			f.api.answer(nodesPath, nil)
-			f.api.send(nodesPath, watch.Event{Type: watch.Error, Object: &gone.ErrStatus}) // of the next watch
+			f.api.Answer(followtest.NodesPath, nil)
+			f.api.Send(followtest.NodesPath, watch.Event{Type: watch.Error, Object: &gone.ErrStatus}) // of the next watch
 		}, 12 * time.Minute, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inCluster(t, func(f *fixture) {
-				f.api.set(daemonSet(ours()))
-				f.api.set(nodeWith("a"))
-				f.api.set(nodeWith("b"))
+				f.api.Set(daemonSet(ours()))
+				f.api.Set(nodeWith("a"))
+				f.api.Set(nodeWith("b"))
 				f.start()
 				f.want("at first", "a b")
 				f.log.take()
-				f.api.forget(nodesPath, "a")
+				f.api.Forget(nodeWith("a"))
 				tc.trouble(f)
 				f.wait(tc.within)
 				f.want("then", "b")
@@ -343,34 +359,31 @@ func TestClusterMeetsTrouble(t *testing.T) {
 }
 
 func TestClusterIsRefused(t *testing.T) {
-	hang := func(f *fixture) func(http.ResponseWriter, bool) bool {
-		return func(http.ResponseWriter, bool) bool { <-f.Context().Done(); return true }
-	}
 	for _, tc := range []struct {
 		name    string
-		answer  func(f *fixture) func(http.ResponseWriter, bool) bool
+		answer  func(f *fixture) followtest.Answer
 		problem string // of nodes, and of the DaemonSet
 	}{
-		{"forbidden", func(*fixture) func(http.ResponseWriter, bool) bool { return status(forbidden("things")) }, "Grant this aggregator's service account list and watch on "},
-		{"unauthorized", func(*fixture) func(http.ResponseWriter, bool) bool {
-			return status(apierrors.NewUnauthorized("who?"))
+		{"forbidden", func(*fixture) followtest.Answer { return followtest.Status(forbidden("things")) }, "Grant this aggregator's service account list and watch on "},
+		{"unauthorized", func(*fixture) followtest.Answer {
+			return followtest.Status(apierrors.NewUnauthorized("who?"))
 		}, "See whether the API server accepts this aggregator's service account token."},
-		{"not found", func(*fixture) func(http.ResponseWriter, bool) bool {
-			return status(apierrors.NewNotFound(schema.GroupResource{}, ""))
+		{"not found", func(*fixture) followtest.Answer {
+			return followtest.Status(apierrors.NewNotFound(schema.GroupResource{}, ""))
 		}, "not found"},
-		{"broken", func(*fixture) func(http.ResponseWriter, bool) bool {
-			return status(apierrors.NewInternalError(fmt.Errorf("etcd")))
+		{"broken", func(*fixture) followtest.Answer {
+			return followtest.Status(apierrors.NewInternalError(fmt.Errorf("etcd")))
 		}, "etcd"},
-		{"a page of a proxy", func(*fixture) func(http.ResponseWriter, bool) bool { return text("text/html", "<h1>Welcome</h1>") }, "cannot be asked"},
-		{"broken protobuf", func(*fixture) func(http.ResponseWriter, bool) bool { return text(protobuf, "k8s\x00\xff\xff\xff") }, "cannot be asked"},
+		{"a page of a proxy", func(*fixture) followtest.Answer { return followtest.Text("text/html", "<h1>Welcome</h1>") }, "cannot be asked"},
+		{"broken protobuf", func(*fixture) followtest.Answer { return followtest.Text(followtest.Protobuf, "k8s\x00\xff\xff\xff") }, "cannot be asked"},
 		{"does not answer", hang, "context deadline exceeded"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inCluster(t, func(f *fixture) {
-				f.api.set(daemonSet(ours()))
-				f.api.set(nodeWith("a"))
-				f.api.set(nodeWith("win", "kubernetes.io/os=windows"))
-				f.api.answer(nodesPath, tc.answer(f))
+				f.api.Set(daemonSet(ours()))
+				f.api.Set(nodeWith("a"))
+				f.api.Set(nodeWith("win", "kubernetes.io/os=windows"))
+				f.api.Answer(followtest.NodesPath, tc.answer(f))
 				f.start()
 				f.wait(time.Hour)
 				f.want("nodes at first", "roster-1")
@@ -378,30 +391,30 @@ func TestClusterIsRefused(t *testing.T) {
 				if lines := f.log.take(); len(lines) != 2 || !strings.Contains(strings.Join(lines, ""), `resource=nodes verb=list`) {
 					t.Errorf("logged %q", lines)
 				}
-				f.api.answer(nodesPath, nil)
+				f.api.Answer(followtest.NodesPath, nil)
 				f.wait(longEnough)
 				f.want("nodes", "a | win")
 				f.wantLog("nodes", "answers again", "expected nodes listed")
 				f.wantProblems("nodes")
 
-				f.api.answer(agentPath, tc.answer(f))
-				f.api.cut()
-				f.api.send(agentPath, watch.Event{Type: watch.Error, Object: &apierrors.NewResourceExpired("too old").ErrStatus})
+				f.api.Answer(followtest.DaemonSetsPath, tc.answer(f))
+				f.api.Cut()
+				f.api.Send(followtest.DaemonSetsPath, watch.Event{Type: watch.Error, Object: &apierrors.NewResourceExpired("too old").ErrStatus})
 				f.wait(time.Hour)
 				f.want("DaemonSet later", "a | win")
 				f.wantProblems("DaemonSet later", "what it wanted last still counts")
 			})
 			inCluster(t, func(f *fixture) {
-				f.api.set(daemonSet(ours()))
-				f.api.set(nodeWith("a"))
-				f.api.set(nodeWith("win", "kubernetes.io/os=windows"))
-				f.api.answer(agentPath, tc.answer(f))
+				f.api.Set(daemonSet(ours()))
+				f.api.Set(nodeWith("a"))
+				f.api.Set(nodeWith("win", "kubernetes.io/os=windows"))
+				f.api.Answer(followtest.DaemonSetsPath, tc.answer(f))
 				f.start()
 				f.wait(time.Hour)
 				f.want("DaemonSet at first", "a win")
 				f.wantProblems("DaemonSet at first", tc.problem)
 				f.wantProblems("DaemonSet at first", "all nodes count as supported")
-				f.api.answer(agentPath, nil)
+				f.api.Answer(followtest.DaemonSetsPath, nil)
 				f.wait(longEnough)
 				f.want("DaemonSet", "a | win")
 				f.wantProblems("DaemonSet")
@@ -413,13 +426,13 @@ func TestClusterIsRefused(t *testing.T) {
 // An empty list is not what an API server has to say about nodes.
 func TestClusterDoesNotTakeAnEmptyList(t *testing.T) {
 	inCluster(t, func(f *fixture) {
-		f.api.set(nodeWith("a"))
-		f.api.answer(nodesPath, text("application/json", "{}"))
+		f.api.Set(nodeWith("a"))
+		f.api.Answer(followtest.NodesPath, followtest.Text("application/json", "{}"))
 		f.start()
 		f.wait(longEnough)
 		f.want("at first", "roster-1")
 		f.wantProblems("at first", "the list of nodes is empty", "There is no DaemonSet")
-		f.api.answer(nodesPath, nil)
+		f.api.Answer(followtest.NodesPath, nil)
 		f.wait(longEnough)
 		f.want("then", "a")
 	})
@@ -427,15 +440,15 @@ func TestClusterDoesNotTakeAnEmptyList(t *testing.T) {
 
 func TestClusterListsPages(t *testing.T) {
 	inCluster(t, func(f *fixture) {
-		f.api.set(daemonSet(ours()))
+		f.api.Set(daemonSet(ours()))
 		var names []string
 		for i := range 2*pageSize + 1 {
 			names = append(names, fmt.Sprintf("node-%04d", i))
-			f.api.set(realistic(i))
+			f.api.Set(realistic(i))
 		}
 		f.start()
 		f.want("listed", strings.Join(names, " "))
-		lists := slices.DeleteFunc(f.api.asked(nodesPath), func(q url.Values) bool { return q.Has("watch") })
+		lists := slices.DeleteFunc(f.api.Asked(followtest.NodesPath), func(q url.Values) bool { return q.Has("watch") })
 		if len(lists) != 3 {
 			t.Errorf("%d lists", len(lists))
 		}
@@ -444,34 +457,34 @@ func TestClusterListsPages(t *testing.T) {
 
 func TestClusterMetrics(t *testing.T) {
 	inCluster(t, func(f *fixture) {
-		f.api.set(daemonSet(ours()))
-		f.api.set(nodeWith("a"))
-		f.api.set(nodeWith("win", "kubernetes.io/os=windows"))
+		f.api.Set(daemonSet(ours()))
+		f.api.Set(nodeWith("a"))
+		f.api.Set(nodeWith("win", "kubernetes.io/os=windows"))
 		f.start()
 		f.wait(time.Minute)
-		f.api.send(nodesPath, watch.Event{Type: watch.Bookmark, Object: &corev1.Node{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "99"}}})
+		f.api.Send(followtest.NodesPath, watch.Event{Type: watch.Bookmark, Object: &corev1.Node{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "99"}}})
 		synctest.Wait()
 		const want = `
-# HELP rollcall_expected_contact_timestamp_seconds When the API server last said something about a resource, once a minute at least, in Unix seconds; 0: never.
-# TYPE rollcall_expected_contact_timestamp_seconds gauge
-rollcall_expected_contact_timestamp_seconds{resource="daemonsets"} 9.466848e+08
-rollcall_expected_contact_timestamp_seconds{resource="nodes"} 9.4668486e+08
+# HELP rollcall_apiserver_contact_timestamp_seconds When the API server last said something about a resource, once a minute at least, in Unix seconds; 0: never.
+# TYPE rollcall_apiserver_contact_timestamp_seconds gauge
+rollcall_apiserver_contact_timestamp_seconds{resource="daemonsets"} 9.466848e+08
+rollcall_apiserver_contact_timestamp_seconds{resource="nodes"} 9.4668486e+08
+# HELP rollcall_apiserver_requests_total Lists and watches at the API server that began, page by page, by whether they did.
+# TYPE rollcall_apiserver_requests_total counter
+rollcall_apiserver_requests_total{resource="daemonsets",result="failed",verb="list"} 0
+rollcall_apiserver_requests_total{resource="daemonsets",result="failed",verb="watch"} 0
+rollcall_apiserver_requests_total{resource="daemonsets",result="ok",verb="list"} 1
+rollcall_apiserver_requests_total{resource="daemonsets",result="ok",verb="watch"} 1
+rollcall_apiserver_requests_total{resource="nodes",result="failed",verb="list"} 0
+rollcall_apiserver_requests_total{resource="nodes",result="failed",verb="watch"} 0
+rollcall_apiserver_requests_total{resource="nodes",result="ok",verb="list"} 1
+rollcall_apiserver_requests_total{resource="nodes",result="ok",verb="watch"} 1
 # HELP rollcall_expected_listed 1: the API server has said which nodes there are; 0: the roster says who is expected.
 # TYPE rollcall_expected_listed gauge
 rollcall_expected_listed 1
 # HELP rollcall_expected_nodes Nodes that should answer, by the API server.
 # TYPE rollcall_expected_nodes gauge
 rollcall_expected_nodes 1
-# HELP rollcall_expected_requests_total Lists and watches at the API server that began, by whether they did.
-# TYPE rollcall_expected_requests_total counter
-rollcall_expected_requests_total{resource="daemonsets",result="failed",verb="list"} 0
-rollcall_expected_requests_total{resource="daemonsets",result="failed",verb="watch"} 0
-rollcall_expected_requests_total{resource="daemonsets",result="ok",verb="list"} 1
-rollcall_expected_requests_total{resource="daemonsets",result="ok",verb="watch"} 1
-rollcall_expected_requests_total{resource="nodes",result="failed",verb="list"} 0
-rollcall_expected_requests_total{resource="nodes",result="failed",verb="watch"} 0
-rollcall_expected_requests_total{resource="nodes",result="ok",verb="list"} 1
-rollcall_expected_requests_total{resource="nodes",result="ok",verb="watch"} 1
 # HELP rollcall_expected_unsupported_nodes Nodes that cannot run the agent.
 # TYPE rollcall_expected_unsupported_nodes gauge
 rollcall_expected_unsupported_nodes 1

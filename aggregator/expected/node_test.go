@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rollcall-metrics/rollcall/aggregator/follow"
 )
 
 // realistic is a node as a cloud's are: 24 labels, 50 images with two names each.
@@ -85,7 +87,8 @@ func BenchmarkKept(b *testing.B) {
 	var kept uint64
 	for b.Loop() {
 		b.StopTimer()
-		c := NewCluster(ClusterConfig{}, fallback{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		reg := prometheus.NewRegistry()
+		c := NewCluster(ClusterConfig{}, fallback{}, follow.NewMetrics(reg), slog.New(slog.DiscardHandler), reg)
 		agentStore{c}.setRule(newRule(daemonSet(ours())))
 		before := heap()
 		var list []any
@@ -93,7 +96,7 @@ func BenchmarkKept(b *testing.B) {
 			list = append(list, realistic(i))
 		}
 		b.StartTimer()
-		if err := (nodeStore{c}).Replace(list, ""); err != nil {
+		if err := (nodeStore{c}).Replace(list); err != nil {
 			b.Fatal(err)
 		}
 		c.latest()

@@ -9,9 +9,8 @@ import (
 // agentStore is where the reflector puts the agent's DaemonSet.
 type agentStore struct{ *Cluster }
 
-// Add implements cache.ReflectorStore, as the methods that follow do.
-func (s agentStore) Add(obj any) error {
-	s.toAgent.heard()
+// Set implements follow.Store, as the methods that follow do.
+func (s agentStore) Set(obj any) error {
 	ds, ok := obj.(*appsv1.DaemonSet)
 	if !ok {
 		return fmt.Errorf("%T is no DaemonSet", obj)
@@ -20,27 +19,17 @@ func (s agentStore) Add(obj any) error {
 	return nil
 }
 
-func (s agentStore) Update(obj any) error { return s.Add(obj) }
-
 func (s agentStore) Delete(any) error {
-	s.toAgent.heard()
 	s.setRule(nil)
 	return nil
 }
 
-func (s agentStore) Replace(list []any, _ string) error {
+func (s agentStore) Replace(list []any) error {
 	if len(list) == 0 {
 		s.setRule(nil)
 		return nil
 	}
-	return s.Add(list[0])
-}
-
-func (agentStore) Resync() error { return nil }
-
-func (s agentStore) Bookmark(string) error {
-	s.toAgent.heard()
-	return nil
+	return s.Set(list[0])
 }
 
 // setRule takes over what the DaemonSet says, nil if there is none, and logs

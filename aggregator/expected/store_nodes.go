@@ -9,9 +9,8 @@ import (
 // nodeStore is where the reflector puts nodes.
 type nodeStore struct{ *Cluster }
 
-// Add implements cache.ReflectorStore, as the methods that follow do.
-func (s nodeStore) Add(obj any) error {
-	s.toNodes.heard()
+// Set implements follow.Store, as the methods that follow do.
+func (s nodeStore) Set(obj any) error {
 	n, ok := obj.(*corev1.Node)
 	if !ok {
 		return fmt.Errorf("%T is no node", obj)
@@ -27,10 +26,7 @@ func (s nodeStore) Add(obj any) error {
 	return nil
 }
 
-func (s nodeStore) Update(obj any) error { return s.Add(obj) }
-
 func (s nodeStore) Delete(obj any) error {
-	s.toNodes.heard()
 	n, ok := obj.(*corev1.Node)
 	if !ok {
 		return fmt.Errorf("%T is no node", obj)
@@ -39,7 +35,7 @@ func (s nodeStore) Delete(obj any) error {
 	return nil
 }
 
-func (s nodeStore) Replace(list []any, _ string) error {
+func (s nodeStore) Replace(list []any) error {
 	nodes := make(map[string]node, len(list))
 	for _, obj := range list {
 		n, ok := obj.(*corev1.Node)
@@ -52,14 +48,6 @@ func (s nodeStore) Replace(list []any, _ string) error {
 		s.nodes = nodes
 		s.judge()
 	})
-	return nil
-}
-
-func (nodeStore) Resync() error { return nil }
-
-// Bookmark comes about once a minute if nothing else does.
-func (s nodeStore) Bookmark(string) error {
-	s.toNodes.heard()
 	return nil
 }
 

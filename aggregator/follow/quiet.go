@@ -1,4 +1,4 @@
-package expected
+package follow
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 )
 
 // withQuietLog has what client-go logs come out of log as debug messages: it
-// logs each try, and contact logs what matters.
+// logs each try, and Contact logs what matters.
 func withQuietLog(ctx context.Context, log *slog.Logger) context.Context {
 	return klog.NewContext(ctx, logr.FromSlogHandler(quiet{log.Handler()}))
 }

@@ -38,6 +38,7 @@ type Keeper struct {
 	log  *slog.Logger
 
 	known  atomic.Pointer[known]
+	public atomic.Pointer[public]
 	ready  chan struct{}
 	err    atomic.Pointer[error]
 	logged time.Time
@@ -52,6 +53,12 @@ type Keeper struct {
 type known struct {
 	authorities []*identity.Authority // published; none: not read yet
 	gossip      []identity.GossipKey  // none: not read yet
+}
+
+// public is what was published last.
+type public struct {
+	bundle string
+	next   chan struct{} // closed when it is something else
 }
 
 // A Config is what a [Keeper] keeps, and where. All but DNSNames is required.
@@ -73,6 +80,7 @@ type Config struct {
 func New(cfg Config, id *identity.Source, log *slog.Logger, reg prometheus.Registerer) *Keeper {
 	k := &Keeper{cfg: cfg, name: "rollcall", id: id, log: log, ready: make(chan struct{})}
 	k.known.Store(&known{})
+	k.public.Store(&public{next: make(chan struct{})})
 	k.err.Store(new(errors.New("the certificate authority was not read yet")))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "rollcall_authority_expiry_timestamp_seconds",
@@ -83,6 +91,13 @@ func New(cfg Config, id *identity.Source, log *slog.Logger, reg prometheus.Regis
 
 // Ready is closed once there are a certificate and gossip keys.
 func (k *Keeper) Ready() <-chan struct{} { return k.ready }
+
+// Published are the CAs that all should trust, PEM, empty if none were published
+// yet; changed is closed when they are others.
+func (k *Keeper) Published() (bundle string, changed <-chan struct{}) {
+	p := k.public.Load()
+	return p.bundle, p.next
+}
 
 func (k *Keeper) expiry() float64 {
 	authorities := k.known.Load().authorities
@@ -111,6 +126,14 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // Err is what was wrong at the last look, nil if nothing.
 func (k *Keeper) Err() error { return *k.err.Load() }
+
+// published notes what was published.
+func (k *Keeper) published(bundle string) {
+	if was := k.public.Load(); was.bundle != bundle {
+		k.public.Store(&public{bundle, make(chan struct{})})
+		close(was.next)
+	}
+}
 
 func (k *Keeper) tell(err error) {
 	was := k.Err()
@@ -151,6 +174,7 @@ func (k *Keeper) look(ctx context.Context, now time.Time) error {
 		// Nothing is signed with what is not published.
 		if err = k.publish(ctx, bundle(authorities)); err == nil {
 			next.authorities = authorities
+			k.published(bundle(authorities))
 		} else {
 			err = fmt.Errorf("look after ConfigMap %s: %w", TrustConfigMap, err)
 		}

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"strconv"
 	"sync"
-	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // store is a namespace with the three objects, empty as the manifests make them.
 // It refuses updates of an old version, as the API server does.

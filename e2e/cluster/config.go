@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/pflag"
+
+	"github.com/rollcall-metrics/rollcall/e2e/cluster/build"
 )
 
 // A Config says what cluster to run.
@@ -52,10 +54,10 @@ func (c *Config) Validate() (err error) {
 	return errors.Join(errs...)
 }
 
-// tags are those of the images to build and load.
-func (c *Config) tags() []string {
+// images are those to build and load.
+func (c *Config) images() build.Choice {
 	if c.NoRollcall {
-		return nil
+		return build.Choice{}
 	}
-	return []string{c.Tag}
+	return build.Choice{Tags: []string{c.Tag}}
 }

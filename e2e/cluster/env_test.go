@@ -153,3 +153,27 @@ func (e *env) load(ctx context.Context, n *cluster.Node, container string) (s co
 	}
 	return s, json.Unmarshal([]byte(body), &s)
 }
+
+func (e *env) kubectl(stdin []byte, args ...string) string {
+	e.Helper()
+	out, err := e.c.Kubectl(e.Context(), stdin, args...)
+	if err != nil {
+		e.Fatal(err)
+	}
+	return out
+}
+
+// raw gets a path of the API server.
+func (e *env) raw(ctx context.Context, path string) ([]byte, error) {
+	return e.c.Client.CoreV1().RESTClient().Get().AbsPath(path).DoRaw(ctx)
+}
+
+// readFile is a file of the test's own.
+func (e *env) readFile(name string) string {
+	e.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		e.Fatal(err)
+	}
+	return string(text)
+}

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/e2e/cluster/build"
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/cluster"
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/sandbox"
 )
@@ -16,16 +20,32 @@ const patience = 2 * time.Minute
 
 // TestMain runs the tests in a sandbox, if this machine can run one.
 func TestMain(m *testing.M) {
+	flag.Parse()
 	if err := sandbox.Possible(); err != nil {
 		fmt.Fprintf(os.Stderr, "SKIPPED: %v\n", err)
 		os.Exit(m.Run())
 	}
 	os.Exit(sandbox.Run(sandbox.Program{
 		Prepare: func(ctx context.Context, out *sandbox.Outside) error {
-			return cluster.Prepare(ctx, out, progress(), oldTag, newTag)
+			return cluster.Prepare(ctx, out, progress(), images())
 		},
 		Work: m.Run,
 	}))
+}
+
+// images are those that the tests need which -run selects. Each takes seconds to
+// build, and metrics-server, the first time, minutes.
+func images() (all build.Choice) {
+	pattern, _, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	selected := func(test string) bool {
+		matched, err := regexp.MatchString(pattern, test)
+		return matched && err == nil
+	}
+	all.MetricsServer = selected("TestMetricsAPI")
+	if selected("TestRollcall") {
+		all.Tags = []string{oldTag, newTag}
+	}
+	return all
 }
 
 // startCluster starts a cluster for a test. What helps to find out why it fails

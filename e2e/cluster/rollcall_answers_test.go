@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -208,14 +207,4 @@ func (f *fleet) read(p corev1.Pod, path string) string {
 func (f *fleet) mounted(p corev1.Pod, path string) string {
 	f.Helper()
 	return strings.TrimSpace(f.read(p, "/proc/"+strconv.Itoa(f.pid(p))+"/root"+path))
-}
-
-// readFile is a file of the test's own.
-func (f *fleet) readFile(name string) string {
-	f.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		f.Fatal(err)
-	}
-	return string(text)
 }

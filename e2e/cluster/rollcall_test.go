@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/rollcall-metrics/rollcall/e2e/cluster/build"
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/cluster"
 )
 
@@ -40,7 +41,7 @@ const smallFleet = `
 // TestRollcall deploys Rollcall as its README says, and then breaks one part of
 // the cluster after the other.
 func TestRollcall(t *testing.T) {
-	c := startCluster(t, cluster.Config{Nodes: 3, Tags: []string{oldTag, newTag}}, rollcall, "shop")
+	c := startCluster(t, cluster.Config{Nodes: 3, Images: build.Choice{Tags: []string{oldTag, newTag}}}, rollcall, "shop")
 	f := &fleet{env: &env{T: t, c: c}}
 	for _, sub := range []struct {
 		name string
@@ -97,15 +98,6 @@ func (f *fleet) apply(m cluster.Manifests) {
 	}
 	f.kubectl(nil, "rollout", "status", "--namespace", rollcall, "daemonset/rollcall-agent", "--timeout=5m")
 	f.kubectl(nil, "rollout", "status", "--namespace", rollcall, "deployment/rollcall-aggregator", "--timeout=5m")
-}
-
-func (f *fleet) kubectl(stdin []byte, args ...string) string {
-	f.Helper()
-	out, err := f.c.Kubectl(f.Context(), stdin, args...)
-	if err != nil {
-		f.Fatal(err)
-	}
-	return out
 }
 
 func (f *fleet) address() string {
@@ -303,11 +295,6 @@ func (f *fleet) deployed() {
 		f.Fatal(err)
 	}
 	f.kubectl(shop, "apply", "-f", "-")
-}
-
-// raw gets a path of the API server.
-func (f *fleet) raw(ctx context.Context, path string) ([]byte, error) {
-	return f.c.Client.CoreV1().RESTClient().Get().AbsPath(path).DoRaw(ctx)
 }
 
 // send sends a request with a bearer token, and returns status and body.

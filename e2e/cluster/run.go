@@ -29,7 +29,7 @@ func (c *Config) prepare(ctx context.Context, out *sandbox.Outside) error {
 		return fmt.Errorf("--port %d: %w; choose another one", c.Port, err)
 	}
 	out.Forward[cluster.APISocket] = forward
-	return cluster.Prepare(ctx, out, progress(), c.tags()...)
+	return cluster.Prepare(ctx, out, progress(), c.images())
 }
 
 // work runs the cluster until ctx ends, and returns the exit code.
@@ -45,7 +45,7 @@ func (c *Config) run(ctx context.Context) error {
 	began, tell := time.Now(), progress()
 	starting, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("not up within %v", startWithin))
 	defer cancel()
-	k, err := cluster.Start(starting, cluster.Config{Nodes: c.Nodes, Tags: c.tags(), OutsidePort: c.Port, Progress: tell})
+	k, err := cluster.Start(starting, cluster.Config{Nodes: c.Nodes, Images: c.images(), OutsidePort: c.Port, Progress: tell})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,9 +15,18 @@ import (
 // A program is built from a module that pins its version.
 type program struct{ module, pkg string }
 
-func programs() []program {
+// A set of programs is built together, and kept together.
+type set struct {
+	// name and module are those of what gives the set its version.
+	name, module string
+	// takes is how long that takes on 2 cores.
+	takes    string
+	programs []program
+}
+
+func kubernetes() set {
 	const k, cmd = "kubernetes", "k8s.io/kubernetes/cmd/"
-	return []program{
+	return set{"Kubernetes", "k8s.io/kubernetes", "about 7 minutes", []program{
 		{k, cmd + "kube-apiserver"},
 		{k, cmd + "kube-controller-manager"},
 		{k, cmd + "kube-scheduler"},
@@ -24,7 +34,20 @@ func programs() []program {
 		{k, cmd + "kube-proxy"},
 		{k, cmd + "kubectl"},
 		{"coredns", "github.com/coredns/coredns"},
+	}}
+}
+
+func metricsServer() set {
+	const module = "sigs.k8s.io/metrics-server"
+	return set{"metrics-server", module, "about 3 minutes", []program{{"metrics-server", module + "/cmd/metrics-server"}}}
+}
+
+// modules are the directories of the modules that pin the programs.
+func (s set) modules() (names []string) {
+	for _, p := range s.programs {
+		names = append(names, p.module)
 	}
+	return slices.Compact(names)
 }
 
 // tellEvery is how often a build that goes on is told of.
@@ -32,12 +55,15 @@ const tellEvery = 20 * time.Second
 
 // Binaries returns the directory with the cluster's binaries. They are built
 // once for a version, which takes minutes, and kept in the user's cache.
-func (b *Builder) Binaries(ctx context.Context) (string, error) {
+func (b *Builder) Binaries(ctx context.Context) (string, error) { return b.cached(ctx, kubernetes()) }
+
+// cached is the directory with a set's binaries.
+func (b *Builder) cached(ctx context.Context, s set) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	key, err := b.key(ctx)
+	key, err := b.key(ctx, s)
 	if err != nil {
 		return "", err
 	}
@@ -45,14 +71,17 @@ func (b *Builder) Binaries(ctx context.Context) (string, error) {
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	waiting := func() { b.Progress("waiting for another process that builds Kubernetes") }
+	waiting := func() { b.Progress("waiting for another process that builds %s", s.name) }
 	err = locked(ctx, filepath.Join(cache, "build.lock"), waiting, func() error {
 		if _, err := os.Stat(dir); err == nil {
 			return nil // the other process has built it
 		}
-		return b.buildAll(ctx, cache, dir)
+		return b.buildAll(ctx, s, cache, dir)
 	})
-	return dir, err
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", s.name, err)
+	}
+	return dir, nil
 }
 
 // cacheDir is where binaries are kept.
@@ -66,40 +95,42 @@ func cacheDir() (string, error) {
 }
 
 // key is the same for the same binaries.
-func (b *Builder) key(ctx context.Context) (string, error) {
-	version, err := output(b.goCommand(ctx, "kubernetes", "version"))
+func (b *Builder) key(ctx context.Context, s set) (string, error) {
+	modules := s.modules()
+	version, err := output(b.goCommand(ctx, modules[0], "version"))
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	fmt.Fprintln(sum, version, ldflags(""), programs())
-	for _, file := range []string{"kubernetes/go.mod", "kubernetes/go.sum", "coredns/go.mod", "coredns/go.sum"} {
-		text, err := os.ReadFile(filepath.Join(b.Repository, "e2e", "cluster", file))
-		if err != nil {
-			return "", err
+	fmt.Fprintln(sum, version, ldflags(""), s.programs)
+	for _, module := range modules {
+		for _, file := range []string{"go.mod", "go.sum"} {
+			text, err := os.ReadFile(filepath.Join(b.Repository, "e2e", "cluster", module, file))
+			if err != nil {
+				return "", err
+			}
+			sum.Write(text)
 		}
-		sum.Write(text)
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil)[:8]), nil
 }
 
 // buildAll builds beside dir, so that dir is complete if it is there.
-func (b *Builder) buildAll(ctx context.Context, cache, dir string) (err error) {
+func (b *Builder) buildAll(ctx context.Context, s set, cache, dir string) (err error) {
 	began := time.Now()
 	tmp, err := os.MkdirTemp(cache, "build-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	version, err := output(b.goCommand(ctx, "kubernetes", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"))
+	version, err := output(b.goCommand(ctx, s.modules()[0], "list", "-m", "-f", "{{.Version}}", s.module))
 	if err != nil {
 		return err
 	}
-	b.Progress("building Kubernetes %s, once: about 7 minutes on 2 cores", version)
-	all := programs()
-	for i, p := range all {
+	b.Progress("building %s %s, once: %s on 2 cores", s.name, version, s.takes)
+	for i, p := range s.programs {
 		out := filepath.Join(tmp, "bin", filepath.Base(p.pkg))
-		stop := b.tell("building %s (%d of %d)", filepath.Base(p.pkg), i+1, len(all))
+		stop := b.tell("building %s (%d of %d)", filepath.Base(p.pkg), i+1, len(s.programs))
 		_, err := output(b.goCommand(ctx, p.module, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags(version), "-o", out, p.pkg))
 		stop()
 		if err != nil {

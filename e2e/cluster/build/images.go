@@ -17,9 +17,10 @@ const registry = "rollcall.test/"
 
 // Names of images; the tag of Rollcall's is the caller's.
 const (
-	WorkloadImage = registry + "workload:test"
-	PauseImage    = registry + "pause:test"
-	CoreDNSImage  = registry + "coredns:test"
+	WorkloadImage      = registry + "workload:test"
+	PauseImage         = registry + "pause:test"
+	CoreDNSImage       = registry + "coredns:test"
+	MetricsServerImage = registry + "metrics-server:test"
 )
 
 // AgentImage is the name of the agent's image of a tag.
@@ -28,11 +29,19 @@ func AgentImage(tag string) string { return registry + "rollcall-agent:" + tag }
 // AggregatorImage is the name of the aggregator's image of a tag.
 func AggregatorImage(tag string) string { return registry + "rollcall-aggregator:" + tag }
 
-// Images builds images into archives: dir/<name>.tar. Base are those that a
-// cluster needs and its tests use; tags are of Rollcall, which is built from the
-// repository, and says the tag as its --version. binaries is what
+// A Choice is of images that not every cluster needs.
+type Choice struct {
+	// Tags are of Rollcall, which is built from the repository, and says the tag as
+	// its --version.
+	Tags []string
+	// MetricsServer is for tests that replace it.
+	MetricsServer bool
+}
+
+// Images builds images into archives: dir/<name>.tar. Those that every cluster
+// needs and its tests use are always among them. binaries is what
 // [Builder.Binaries] returned.
-func (b *Builder) Images(ctx context.Context, dir, binaries string, tags ...string) (err error) {
+func (b *Builder) Images(ctx context.Context, dir, binaries string, choice Choice) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -46,7 +55,12 @@ func (b *Builder) Images(ctx context.Context, dir, binaries string, tags ...stri
 	if err := i.base(ctx, binaries); err != nil {
 		return err
 	}
-	for _, tag := range tags {
+	if choice.MetricsServer {
+		if err := i.metricsServer(ctx); err != nil {
+			return err
+		}
+	}
+	for _, tag := range choice.Tags {
 		b.Progress("building images of Rollcall %s", tag)
 		if err := i.rollcall(ctx, tag); err != nil {
 			return err
@@ -64,32 +78,42 @@ type images struct {
 // base builds the workload's, which is the pause container's as well, and
 // CoreDNS's.
 func (i images) base(ctx context.Context, binaries string) error {
-	context := filepath.Join(i.work, "context")
-	if err := os.Mkdir(context, 0o755); err != nil {
-		return err
-	}
-	workload := filepath.Join(context, "workload")
+	workload := filepath.Join(i.work, "workload")
 	if _, err := output(i.goCommand(ctx, "", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", workload, "./workload")); err != nil {
 		return err
 	}
-	if err := copyFile(filepath.Join(context, "coredns"), filepath.Join(binaries, "coredns")); err != nil {
+	return errors.Join(
+		i.image(ctx, WorkloadImage, workload, "/workload"),
+		i.image(ctx, PauseImage, workload, "/workload", "pause"),
+		i.image(ctx, CoreDNSImage, filepath.Join(binaries, "coredns"), "/coredns"))
+}
+
+func (i images) metricsServer(ctx context.Context) error {
+	binaries, err := i.cached(ctx, metricsServer())
+	if err != nil {
 		return err
 	}
-	for _, image := range []struct{ name, file, text string }{
-		{WorkloadImage, "workload", "FROM scratch\nCOPY workload /workload\nUSER 65532:65532\nENTRYPOINT [\"/workload\"]\n"},
-		{PauseImage, "pause", "FROM scratch\nCOPY workload /workload\nUSER 65532:65532\nENTRYPOINT [\"/workload\", \"pause\"]\n"},
-		{CoreDNSImage, "coredns", "FROM scratch\nCOPY coredns /coredns\nUSER 65532:65532\nENTRYPOINT [\"/coredns\"]\n"},
-	} {
-		build := i.buildah(ctx, "build", "--quiet", "-f", "-", "-t", image.name, context)
-		build.Stdin = strings.NewReader(image.text)
-		if _, err := output(build); err != nil {
-			return err
-		}
-		if err := i.save(ctx, image.name, image.file, image.name); err != nil {
-			return err
-		}
+	return i.image(ctx, MetricsServerImage, filepath.Join(binaries, "metrics-server"), "/metrics-server")
+}
+
+// image makes one of a static binary, with this command line, into the archive
+// that is called as the image.
+func (i images) image(ctx context.Context, name, binary string, command ...string) error {
+	context, err := os.MkdirTemp(i.work, "context-")
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := copyFile(filepath.Join(context, "binary"), binary); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("FROM scratch\nCOPY binary %s\nUSER 65532:65532\nENTRYPOINT [\"%s\"]\n", command[0], strings.Join(command, `", "`))
+	build := i.buildah(ctx, "build", "--quiet", "-f", "-", "-t", name, context)
+	build.Stdin = strings.NewReader(text)
+	if _, err := output(build); err != nil {
+		return err
+	}
+	file, _, _ := strings.Cut(strings.TrimPrefix(name, registry), ":")
+	return i.save(ctx, name, file, name)
 }
 
 // rollcall builds Rollcall's own, as its users do, with make.

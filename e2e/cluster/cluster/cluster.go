@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/rollcall-metrics/rollcall/e2e/cluster/build"
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/sandbox"
 )
 
@@ -25,8 +26,8 @@ import (
 type Config struct {
 	// Nodes is how many. Required.
 	Nodes int
-	// Tags are of images of Rollcall that nodes have, from [Prepare].
-	Tags []string
+	// Images are those that nodes have, from [Prepare], besides the cluster's own.
+	Images build.Choice
 	// OutsidePort, if not 0, is a port of 127.0.0.1 outside the sandbox that
 	// leads to APISocket; OutsideKubeconfig uses it.
 	OutsidePort int
@@ -177,7 +178,7 @@ func (c *Cluster) startMachines(ctx context.Context) error {
 			if err := n.boot(ctx); err != nil {
 				return err
 			}
-			for _, archive := range archives(c.cfg.Tags) {
+			for _, archive := range archives(c.cfg.Images) {
 				if err := n.LoadImage(ctx, archive); err != nil {
 					return err
 				}

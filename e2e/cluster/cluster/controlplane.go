@@ -50,6 +50,8 @@ func (c *Cluster) newControlPlane() *controlPlane {
 		controllers: of("kube-controller-manager", c.binary("kube-controller-manager"),
 			"--kubeconfig="+conf("controller-manager"), "--authentication-kubeconfig="+conf("controller-manager"), "--authorization-kubeconfig="+conf("controller-manager"),
 			"--leader-elect=false", "--use-service-account-credentials",
+			// Tests wait for it; the default is 15s.
+			"--horizontal-pod-autoscaler-sync-period=5s",
 			// The default is in /usr, and is made.
 			"--flex-volume-plugin-dir="+filepath.Join(c.dir, "flexvolume"),
 			"--root-ca-file="+pki("ca.crt"), "--service-account-private-key-file="+pki("service-accounts.key"),

@@ -17,8 +17,8 @@ import (
 const imagesDir = "images"
 
 // Prepare builds, outside, what a cluster runs: it is a sandbox's
-// [sandbox.Program].Prepare. Tags are as those of [Config].
-func Prepare(ctx context.Context, out *sandbox.Outside, progress func(format string, args ...any), tags ...string) error {
+// [sandbox.Program].Prepare. Images are at least those of each [Config].
+func Prepare(ctx context.Context, out *sandbox.Outside, progress func(format string, args ...any), images build.Choice) error {
 	if err := missingPackages(); err != nil {
 		return err
 	}
@@ -28,9 +28,9 @@ func Prepare(ctx context.Context, out *sandbox.Outside, progress func(format str
 	}
 	b := &build.Builder{Repository: repository, Progress: progress}
 	if out.BinDir, err = b.Binaries(ctx); err != nil {
-		return fmt.Errorf("build Kubernetes: %w", err)
+		return err
 	}
-	if err := b.Images(ctx, filepath.Join(out.Dir, imagesDir), out.BinDir, tags...); err != nil {
+	if err := b.Images(ctx, filepath.Join(out.Dir, imagesDir), out.BinDir, images); err != nil {
 		return fmt.Errorf("build images: %w", err)
 	}
 	out.KeepLogs = filepath.Join(out.Dir, LogsDir)
@@ -38,9 +38,12 @@ func Prepare(ctx context.Context, out *sandbox.Outside, progress func(format str
 }
 
 // archives are those that Prepare made, as they are called inside.
-func archives(tags []string) []string {
+func archives(images build.Choice) []string {
 	names := []string{"workload", "pause", "coredns"}
-	for _, tag := range tags {
+	if images.MetricsServer {
+		names = append(names, "metrics-server")
+	}
+	for _, tag := range images.Tags {
 		names = append(names, "rollcall-agent-"+tag, "rollcall-aggregator-"+tag)
 	}
 	for i, name := range names {

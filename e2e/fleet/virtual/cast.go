@@ -153,6 +153,12 @@ func (c *cast) play() error {
 // 30 pods have 45.
 func (c *cast) fill(node int) []part {
 	parts := make([]part, c.cfg.Pods)
+	if len(c.cfg.Deployments) > 0 {
+		for j := range parts {
+			parts[j] = c.deployed(node, j)
+		}
+		return parts
+	}
 	for j, w := range []*workload{
 		c.workload("kube-system", "kube-proxy", deployment, c.lives.single),
 		c.workload("kube-system", "cni", deployment, c.lives.double),
@@ -183,6 +189,24 @@ func (c *cast) fill(node int) []part {
 		}
 	}
 	return parts
+}
+
+// deployed is a part of one of the deployments that are asked for. Every other one
+// has pods with two containers.
+func (c *cast) deployed(node, place int) part {
+	all := c.cfg.Deployments
+	i := c.deployment(node, place)
+	lives := c.lives.single
+	if i%2 == 1 {
+		lives = c.lives.double
+	}
+	replica := (node*c.cfg.Pods + place) / len(all)
+	return c.part(c.workload(all[i].Namespace, all[i].Name, deployment, lives), replica, replica)
+}
+
+// deployment is which of the deployments has a pod at a node's place.
+func (c *cast) deployment(node, place int) int {
+	return (node*c.cfg.Pods + place) % len(c.cfg.Deployments)
 }
 
 // share divides total things among n: the i-th gets those from from to before to.

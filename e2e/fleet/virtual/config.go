@@ -34,6 +34,9 @@ type Config struct {
 	Resolution, History time.Duration
 	// Seed decides all names and values.
 	Seed int64
+	// Deployments, if there are any, have all pods: the same number each, give or
+	// take one, spread over the nodes. Without, pods are of workloads of all kinds.
+	Deployments []Deployment
 	// Host is the address of the i-th node, Spare another one that it may have
 	// after a restart. All are in 127.0.0.0/8.
 	Host, Spare func(i int) netip.Addr
@@ -71,7 +74,29 @@ func (c *Config) Validate() error {
 	if c.History < model.BlockSeconds*time.Second || c.History > maxHistory {
 		bad("--virtual-history %v is not in 15m to %v", c.History, maxHistory)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.validateDeployments())...)
+}
+
+// A Deployment is one whose pods are on the fleet's nodes.
+type Deployment struct {
+	Namespace string
+	// Name is that of its ReplicaSet, with which the names of its pods begin.
+	Name string
+}
+
+// validateDeployments says what would make two pods have the same name.
+func (c *Config) validateDeployments() error {
+	if n := len(c.Deployments); n > 0 && c.Nodes*c.Pods/n >= replicas {
+		return fmt.Errorf("%d deployments are too few for %d pods: at most %d each", n, c.Nodes*c.Pods, replicas)
+	}
+	known := make(map[Deployment]bool, len(c.Deployments))
+	for _, d := range c.Deployments {
+		if known[d] {
+			return fmt.Errorf("two deployments are called %s/%s", d.Namespace, d.Name)
+		}
+		known[d] = true
+	}
+	return nil
 }
 
 // nodeName is the i-th node's, from 0.

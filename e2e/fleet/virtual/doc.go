@@ -16,7 +16,9 @@
 //
 //	cast.go      which pods a node has, and what they are called
 //	scene.go     who is on a node during a block
+//	census.go    the same for whoever plays the API server
 //	life.go      templates
+//	window.go    over how long a time CPU was measured
 //	ring.go      a node's history, as agent/api asks for it
 //	truth.go     what it should say, from the samples and not from the chunks
 //	agent.go     one agent: its listener, its server, its faults

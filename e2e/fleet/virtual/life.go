@@ -39,6 +39,7 @@ type life struct {
 	containers int
 	restarts   int // slots after which a container restarts, 0 for never
 	begin      func(start int64) *fullnode.Track
+	names      []string // of containers; for a census
 
 	once   sync.Once
 	failed error
@@ -63,6 +64,11 @@ type frame struct {
 
 func (l *life) slots() int { return int(model.BlockSeconds / l.resolution) }
 
+// start is when it starts, in seconds after the beginning of its first block: one
+// second into the slot before its first one, so that all that the first answer
+// measured is its own.
+func (l *life) start() int64 { return int64(l.first-1)*l.resolution + 1 }
+
 // has tells whether the life has samples in a slot.
 func (l *life) has(age, index int) bool {
 	switch age {
@@ -81,9 +87,7 @@ func (l *life) play() error {
 }
 
 func (l *life) make() error {
-	// It starts one second into the slot before, so that all that the first
-	// answer measured is its own.
-	track := l.begin(epoch + int64(l.first-1)*l.resolution + 1)
+	track := l.begin(epoch + l.start())
 	l.pages = make([]page, l.blocks+1)
 	var b chunk.Builder
 	for age := range l.pages {
@@ -157,8 +161,13 @@ func (l *life) samples(age int) [][]model.Sample {
 	return all
 }
 
+// seenBefore is how many slots before the newest one a stopwatch should have seen, so
+// that it knows the measurement before: kubelets measure every 10 to 30 s.
+const seenBefore = 8
+
 // newest returns what the life shows in one slot of a block that is the newest,
-// nil if nothing. It must not be changed.
+// nil if nothing, as agents say it: with the time over which CPU was measured. It
+// must not be changed.
 func (l *life) newest(age, index int, block int64) ([]model.Sample, error) {
 	slot := block + int64(index)*l.resolution
 	place := &l.pages[age].frames[index&1]
@@ -167,23 +176,40 @@ func (l *life) newest(age, index int, block int64) ([]model.Sample, error) {
 	}
 	f := &frame{slot: slot}
 	if l.has(age, index) {
-		h := chunk.Header{Block: block, Resolution: time.Duration(l.resolution) * time.Second}
-		c, err := chunk.Parse(append(appendHeader(nil, h), l.body(age, index)...))
-		if err != nil {
-			return nil, err
-		}
-		var d chunk.Decoder
-		for d.Reset(c); d.Next(); {
-			if row := d.Row(); row.Slot == slot {
-				f.samples = append(f.samples, *row.Sample)
+		watch := stopwatch{}
+		if index < seenBefore && age > 0 {
+			if err := l.rows(age-1, l.slots()-1, block-model.BlockSeconds, func(r *chunk.Row) { watch.see(r.Sample) }); err != nil {
+				return nil, err
 			}
 		}
-		if d.Err() != nil {
-			return nil, d.Err()
+		err := l.rows(age, index, block, func(r *chunk.Row) {
+			watch.see(r.Sample)
+			if r.Slot == slot {
+				s := *r.Sample
+				watch.tell(&s)
+				f.samples = append(f.samples, s)
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	place.Store(f)
 	return f.samples, nil
+}
+
+// rows calls use with what the life shows in a block, up to a slot.
+func (l *life) rows(age, index int, block int64, use func(*chunk.Row)) error {
+	h := chunk.Header{Block: block, Resolution: time.Duration(l.resolution) * time.Second}
+	c, err := chunk.Parse(append(appendHeader(nil, h), l.body(age, index)...))
+	if err != nil {
+		return err
+	}
+	var d chunk.Decoder
+	for d.Reset(c); d.Next(); {
+		use(d.Row())
+	}
+	return d.Err()
 }
 
 // appendHeader appends the header of a chunk, to which a body may be added.

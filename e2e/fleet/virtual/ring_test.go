@@ -183,10 +183,21 @@ func TestNewest(t *testing.T) {
 				t.Fatal("the groups are not in order")
 			}
 			latest := map[id]row{}
+			windows := 0
 			for _, g := range scrape.Groups {
 				for _, s := range g.Samples {
+					if w, ok := s.Get(model.CPUWindow); ok {
+						windows++
+						if w < 4000 || w > 90_000 {
+							t.Errorf("%v %s: CPU was measured for %d ms", g.Pod, s.Name, w)
+						}
+					}
+					s.Keep(model.AllMetrics &^ model.Derived)
 					latest[id{slot, g.Pod, s.Name}] = rowOf(&s)
 				}
+			}
+			if windows < (1+30+45)*9/10 {
+				t.Errorf("%d samples say how long CPU was measured", windows)
 			}
 			chunks := decoded(t, r, model.Query{Pods: true, From: slot, To: slot})
 			maps.Copy(chunks, decoded(t, r, model.Query{From: slot, To: slot}))

@@ -119,13 +119,14 @@ const (
 	// scatter has no factor in common with suffixes, so that what is different
 	// stays so when multiplied with it.
 	scatter = 8765431
-	// names is how many lives of a part have different names.
-	names = 512
+	// names is how many lives of a part have different names, and replicas how
+	// many replicas of a workload.
+	names, replicas = 512, 1 << 14
 )
 
 // The names of the most nodes are different.
-const _ = uint(suffixes - names*(1<<14))
-const _ = uint(1<<14 - MaxNodes)
+const _ = uint(suffixes - names*replicas)
+const _ = uint(replicas - MaxNodes)
 
 // ref names the pod of a life.
 func (p *part) ref(number int64) model.PodRef {

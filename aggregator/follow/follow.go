@@ -41,7 +41,7 @@ type Source struct {
 }
 
 // A Store is where it goes what the API server says. The methods are called one at
-// a time. An error is for the log, for debugging; one of Replace has the list asked
+// a time, Replace first. An error is for the log, for debugging; one of Replace has the list asked
 // for anew.
 type Store interface {
 	// Set adds or changes an object.

@@ -116,6 +116,23 @@ func (c *Cluster) Nodes() []string {
 // slice is shared and must not be changed.
 func (c *Cluster) Unsupported() []coverage.Unsupported { return c.latest().unsupported }
 
+// Reason is why a node cannot run the agent; empty if it can, or if the API server
+// has not listed it.
+func (c *Cluster) Reason(node string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nodes[node].reason
+}
+
+// Labels are a node's labels, whether it is expected or unsupported; ok is false if
+// the API server has not listed it.
+func (c *Cluster) Labels(node string) (l Labels, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ok := c.nodes[node]
+	return Labels{n.labels}, ok
+}
+
 // latest makes the verdict if something has changed: once for as many changes
 // as come between two questions.
 func (c *Cluster) latest() *verdict {

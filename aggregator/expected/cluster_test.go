@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	typedapps "k8s.io/client-go/kubernetes/typed/apps/v1"
@@ -210,6 +211,49 @@ func TestClusterFollows(t *testing.T) {
 				t.Errorf("asked for DaemonSets with %v", q)
 			}
 		}
+	})
+}
+
+// What the API server says of one node.
+func TestClusterTellsOfANode(t *testing.T) {
+	inCluster(t, func(f *fixture) {
+		want := func(step, node, kv, reason string) {
+			t.Helper()
+			synctest.Wait()
+			l, ok := f.Labels(node)
+			if got := labels.Set(l.Map()).String(); got != kv || ok != (kv != "") {
+				t.Errorf("%s: labels of %s are %q, %v, want %q", step, node, got, ok, kv)
+			}
+			if got := f.Reason(node); !strings.Contains(got, reason) || (got == "") != (reason == "") {
+				t.Errorf("%s: %s is unsupported because %q, want %q", step, node, got, reason)
+			}
+		}
+		f.api.Set(daemonSet(ours()))
+		f.api.Set(nodeWith("a", "zone=1"))
+		f.api.Set(nodeWith("win", "kubernetes.io/os=windows"))
+		want("before it runs", "a", "", "")
+		want("before it runs", "roster-1", "", "")
+		f.start()
+		want("listed", "a", "kubernetes.io/os=linux,zone=1", "")
+		want("listed", "win", "kubernetes.io/os=windows", "the node has kubernetes.io/os=windows")
+		want("listed", "b", "", "")
+		before, _ := f.Labels("a")
+		f.api.Set(nodeWith("a", "zone=2"))
+		f.api.Set(nodeWith("win"))
+		want("changed", "a", "kubernetes.io/os=linux,zone=2", "")
+		want("changed", "win", "kubernetes.io/os=linux", "")
+		if before.Get("zone") != "1" {
+			t.Error("labels have changed under a reader")
+		}
+		f.api.SetDown(true)
+		f.wait(time.Hour)
+		want("down", "a", "kubernetes.io/os=linux,zone=2", "")
+		f.api.SetDown(false)
+		f.api.Remove(nodeWith("a"))
+		f.wait(longEnough)
+		f.api.Send(followtest.NodesPath, watch.Event{Type: watch.Error, Object: &apierrors.NewResourceExpired("too old").ErrStatus})
+		f.wait(longEnough)
+		want("deleted", "a", "", "")
 	})
 }
 

@@ -52,9 +52,5 @@ func (n node) same(o node) bool {
 
 // full is the node as the rule wants to see it.
 func (n node) full(name string) *corev1.Node {
-	labels := make(map[string]string, len(n.labels))
-	for _, l := range n.labels {
-		labels[l.key.Value()] = l.value.Value()
-	}
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.NodeSpec{Taints: n.taints}}
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: Labels{n.labels}.Map()}, Spec: corev1.NodeSpec{Taints: n.taints}}
 }

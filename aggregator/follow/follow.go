@@ -41,8 +41,8 @@ type Source struct {
 }
 
 // A Store is where it goes what the API server says. The methods are called one at
-// a time, Replace first. An error is for the log, for debugging; one of Replace has the list asked
-// for anew.
+// a time, Replace first. An error is for the log, for debugging; one of Replace has
+// the list asked for anew.
 type Store interface {
 	// Set adds or changes an object.
 	Set(obj any) error

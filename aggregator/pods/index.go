@@ -97,11 +97,16 @@ func (x *index) without(namespace, name string) *index {
 		return x
 	}
 	changed := slices.Concat(x.chunks[chunk][:at], x.chunks[chunk][at+1:])
-	switch next := chunk + 1; {
+	joins := func(other int) bool { // so that chunks are not many and almost empty
+		return other >= 0 && other < len(x.chunks) && len(changed)+len(x.chunks[other]) <= maxChunk/2
+	}
+	switch next, last := chunk+1, chunk-1; {
 	case len(changed) == 0:
 		return x.replace(chunk, 1, -1)
-	case next < len(x.chunks) && len(changed)+len(x.chunks[next]) <= maxChunk/2:
-		return x.replace(chunk, 2, -1, append(changed, x.chunks[next]...))
+	case joins(next):
+		return x.replace(chunk, 2, -1, slices.Concat(changed, x.chunks[next]))
+	case joins(last):
+		return x.replace(last, 2, -1, slices.Concat(x.chunks[last], changed))
 	}
 	return x.replace(chunk, 1, -1, changed)
 }

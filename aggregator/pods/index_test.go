@@ -86,17 +86,46 @@ func checkIndex(t *testing.T, x *index, model map[string]*Pod) {
 	}
 }
 
-// Pods that come and go in order, as a CronJob's do, leave no crumbs.
+// Whatever comes and goes, chunks are not many and almost empty.
 func TestChunksStayFull(t *testing.T) {
-	x := &index{}
-	for i := range 100_000 {
-		x = x.with(&Pod{Namespace: "jobs", Name: fmt.Sprintf("job-%06d", i)})
-		if i >= 3000 {
-			x = x.without("jobs", fmt.Sprintf("job-%06d", i-3000))
+	jobs := func(from, to int) (pods []*Pod) {
+		for i := from; i < to; i++ {
+			pods = append(pods, &Pod{Namespace: "jobs", Name: fmt.Sprintf("job-%06d", i)})
 		}
+		return pods
 	}
-	if x.pods != 3000 || len(x.chunks) > 10 {
-		t.Errorf("%d pods in %d chunks", x.pods, len(x.chunks))
+	for name, tc := range map[string]struct {
+		was, comes []*Pod
+		goes       func(i int) bool
+	}{
+		"as a CronJob's do":    {jobs(0, 3000), jobs(3000, 30_000), func(i int) bool { return i < 27_000 }},
+		"most go":              {jobs(0, 30_000), nil, func(i int) bool { return i%100 != 0 }},
+		"many come, most go":   {nil, jobs(0, 30_000), func(i int) bool { return i%100 != 0 }},
+		"the ends are left":    {jobs(0, 30_000), nil, func(i int) bool { return i >= 100 && i < 29_900 }},
+		"all but the first go": {jobs(0, 30_000), nil, func(i int) bool { return i > 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := indexOf(slices.Clone(tc.was))
+			for _, p := range tc.comes {
+				x = x.with(p)
+			}
+			var leaving []*Pod
+			for i, p := range slices.Concat(tc.was, tc.comes) {
+				if tc.goes(i) {
+					leaving = append(leaving, p)
+				}
+			}
+			for range 2 { // forwards, and backwards
+				left := x
+				for _, p := range leaving {
+					left = left.without(p.Namespace, p.Name)
+				}
+				if most := 1 + left.pods/(maxChunk/4); len(left.chunks) > most || left.pods == 0 {
+					t.Errorf("%d pods in %d chunks, want %d at most", left.pods, len(left.chunks), most)
+				}
+				slices.Reverse(leaving)
+			}
+		})
 	}
 }
 

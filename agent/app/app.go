@@ -245,7 +245,7 @@ func (a *Agent) metricsHandler() http.Handler {
 	ready.Add("sample", a.sampler.Ready)
 	ready.Add("ring", a.ring.Err)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", obs.MetricsHandler(a.reg, a.log))
+	mux.Handle("GET /metrics", obs.MetricsHandler(a.reg, a.reg, a.log))
 	mux.Handle("GET /livez", obs.Alive())
 	mux.Handle("GET /readyz", ready.Ready())
 	return mux

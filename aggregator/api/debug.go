@@ -22,6 +22,8 @@ type Pages struct {
 	Roster   func() *roster.Snapshot
 	Fanout   func() any
 	Snapshot func() any
+	// Resource is about metrics.k8s.io; nil: it is not served.
+	Resource func() any
 	// Config is shown as JSON and must hold no secrets.
 	Config any
 	// Node fetches a debug page of a node's agent.
@@ -31,12 +33,16 @@ type Pages struct {
 // Debug returns the handler of /debug/.
 func Debug(p Pages) http.Handler {
 	mux := http.NewServeMux()
-	obs.HandlePages(mux, "rollcall-aggregator", []obs.Page{
+	pages := []obs.Page{
 		{Name: "roster", Title: "Who should be here, and who is", Data: func() any { return compare(p.Expected, p.Roster(), time.Now()).cut() }},
 		{Name: "fanout", Title: "How questions to nodes went", Data: p.Fanout},
 		{Name: "snapshot", Title: "The newest values of all nodes", Data: p.Snapshot},
 		{Name: "config", Title: "The flags in force", Data: func() any { return p.Config }},
-	})
+	}
+	if p.Resource != nil {
+		pages = append(pages, obs.Page{Name: "resource", Title: "How metrics.k8s.io is served", Data: p.Resource})
+	}
+	obs.HandlePages(mux, "rollcall-aggregator", pages)
 	mux.HandleFunc("GET "+everyone, p.allOfRoster)
 	obs.HandlePprof(mux)
 	mux.HandleFunc("GET /debug/nodes/{node}/{page...}", p.node)

@@ -49,9 +49,10 @@ type Aggregator struct {
 	agents *agents.Client
 	fanout *fanout.Fanout
 	newest *snapshot.Snapshot
+	api    *metricsAPI                   // nil: not served
 	roster atomic.Pointer[roster.Roster] // nil until Run
 
-	listeners []net.Listener // api, debug, metrics, and enrolment if there is a keeper
+	listeners []net.Listener // api, debug, metrics, and those of enrolment and metrics.k8s.io if they are served
 }
 
 // New opens the aggregator's files and listeners. It fails on what a person
@@ -73,11 +74,12 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 		}
 	}
 	a.cfg.Roster.Missing = a.missing
+	following := follow.NewMetrics(a.reg)
 	if cfg.Expected == fromKubernetes {
 		a.nodes = expected.NewCluster(expected.ClusterConfig{
-			Nodes: a.kube.core.Nodes(), DaemonSets: a.kube.apps.DaemonSets(cfg.Namespace),
+			Nodes: a.kube.CoreV1().Nodes(), DaemonSets: a.kube.AppsV1().DaemonSets(cfg.Namespace),
 			Namespace: cfg.Namespace, DaemonSet: cfg.AgentDaemonSet,
-		}, expected.FromRoster(a.snapshot), follow.NewMetrics(a.reg), log, a.reg)
+		}, expected.FromRoster(a.snapshot), following, log, a.reg)
 	}
 	addresses := []member.Address{
 		{Flag: "--listen", Addr: cfg.Listen},
@@ -87,6 +89,9 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	if a.keeper != nil {
 		addresses = append(addresses, member.Address{Flag: "--enrol-listen", Addr: cfg.EnrolListen})
 	}
+	if cfg.ResourceMetrics {
+		addresses = append(addresses, member.Address{Flag: "--resource-listen", Addr: cfg.ResourceListen})
+	}
 	var err error
 	if a.listeners, err = member.Listen(ctx, nil, addresses...); err != nil {
 		return nil, err
@@ -94,6 +99,9 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	a.agents = agents.New(cfg.Agents, agents.RosterFunc(a.lookup), a.id, log, a.reg)
 	a.fanout = fanout.New(cfg.Fanout, a.agents, a.reg)
 	a.newest = snapshot.New(cfg.Resolution, a.agents, a.fanout, a.expected(), a.reg)
+	if cfg.ResourceMetrics {
+		a.api = a.newMetricsAPI(a.listeners[len(a.listeners)-1], following, version)
+	}
 	return a, nil
 }
 
@@ -161,6 +169,9 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	if a.nodes != nil {
 		work.Go(func() { a.nodes.Run(working) })
 	}
+	if a.api != nil {
+		work.Go(func() { a.api.run(working, a) })
+	}
 	err := member.Run(ctx, func(ctx context.Context) (*roster.Roster, error) {
 		r, err := a.enter(ctx)
 		if err != nil {
@@ -213,7 +224,7 @@ func (a *Aggregator) servers() []obs.Server {
 	servers := []obs.Server{
 		{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(), WriteTimeout: apiWrite},
 		{Name: "debug", Listener: a.listeners[1], Handler: a.debugHandler()},
-		{Name: "metrics", Listener: a.listeners[2], Handler: obs.MetricsHandler(a.reg, a.log)},
+		{Name: "metrics", Listener: a.listeners[2], Handler: obs.MetricsHandler(a.reg, a.gatherer(), a.log)},
 	}
 	if a.keeper != nil {
 		servers = append(servers, a.enrolment())
@@ -238,6 +249,10 @@ func (a *Aggregator) apiHandler() http.Handler {
 		return nil
 	})
 	ready.Add("connections", a.agents.Connected)
+	if a.api != nil {
+		ready.Add("metrics.k8s.io", a.api.server.Err)
+		ready.Add("pods", a.api.pods.Synced)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/", apiv1.New(apiv1.Config{
 		Resolution: a.cfg.Resolution, Namespaces: a.cfg.Namespaces, Timeout: a.cfg.Timeout,
@@ -251,14 +266,18 @@ func (a *Aggregator) apiHandler() http.Handler {
 
 func (a *Aggregator) debugHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", api.Debug(api.Pages{
+	pages := api.Pages{
 		Expected: a.expected(),
 		Roster:   a.snapshot,
 		Fanout:   func() any { return a.fanout.Status() },
 		Snapshot: func() any { return a.newest.Status() },
 		Config:   cli.Settings(a.cfg.flags),
 		Node:     a.agents.Debug,
-	}))
+	}
+	if a.api != nil {
+		pages.Resource = func() any { return a.api.status() }
+	}
+	mux.Handle("/", api.Debug(pages))
 	keys := a.survey()
 	mux.HandleFunc("GET "+api.KeysPage, keys.ServeOwn)
 	mux.HandleFunc("GET "+api.SurveyPath, keys.ServeAll)

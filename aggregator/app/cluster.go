@@ -7,18 +7,16 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
-	apps "k8s.io/client-go/kubernetes/typed/apps/v1"
-	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
-	core "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	apiregistration "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 )
 
-// cluster is the Kubernetes that this aggregator runs in. It has clients of the
-// three API groups in use, rather than the set of all groups'.
+// cluster is the Kubernetes that this aggregator runs in.
 type cluster struct {
-	core           *core.CoreV1Client
-	apps           *apps.AppsV1Client
-	authentication *authentication.AuthenticationV1Client
+	kubernetes.Interface
+	services *apiregistration.ApiregistrationV1Client
 
 	clock clock
 }
@@ -44,11 +42,12 @@ func (c *clock) RoundTrip(req *http.Request) (*http.Response, error) {
 // skew is 0 as long as there was no answer.
 func (c *clock) skew() time.Duration { return time.Duration(c.ahead.Load()) }
 
-// inCluster connects as the pod's service account, when first used.
-func inCluster(version string) (*cluster, error) {
-	cfg, err := rest.InClusterConfig()
+// connect makes clients, which connect when first used: as a kubeconfig says, or
+// as the pod's service account.
+func connect(kubeconfig, version string) (*cluster, error) {
+	cfg, err := configured(kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("%w; --authority and --expected-nodes=kubernetes work in a pod with a service account token", err)
+		return nil, err
 	}
 	cfg.UserAgent = "rollcall-aggregator/" + version
 	cfg.ContentType = runtime.ContentTypeProtobuf
@@ -66,12 +65,24 @@ func inCluster(version string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.core, err = core.NewForConfigAndClient(cfg, client); err != nil {
+	if c.Interface, err = kubernetes.NewForConfigAndClient(cfg, client); err != nil {
 		return nil, err
 	}
-	if c.apps, err = apps.NewForConfigAndClient(cfg, client); err != nil {
-		return nil, err
-	}
-	c.authentication, err = authentication.NewForConfigAndClient(cfg, client)
+	c.services, err = apiregistration.NewForConfigAndClient(cfg, client)
 	return c, err
+}
+
+func configured(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig != "" {
+		cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("--kubeconfig: %w", err)
+		}
+		return cfg, nil
+	}
+	cfg, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("%w; --authority and --expected-nodes=kubernetes work in a pod with a service account token, or with --kubeconfig", err)
+	}
+	return cfg, nil
 }

@@ -52,6 +52,15 @@ type Config struct {
 	// Listen addresses, "host:port". DebugListen has to be loopback. EnrolListen is
 	// used with Authority only.
 	Listen, DebugListen, MetricsListen, EnrolListen string
+	// Kubeconfig says where the API server is, and who this is; empty: the pod's
+	// service account.
+	Kubeconfig string
+	// ResourceMetrics serves metrics.k8s.io at ResourceListen, behind the Service
+	// ResourceService. AuditPolicy, if it is set, is the file that says which of its
+	// requests are logged to stdout. MetricsServerAliases has some of our own metrics
+	// under metrics-server's names, too.
+	ResourceMetrics, MetricsServerAliases        bool
+	ResourceListen, ResourceService, AuditPolicy string
 	// Authority issues certificates, to agents and to itself, from a CA in the
 	// cluster, which keeps the gossip keys, too. Without it, they are from Identity.
 	Authority bool
@@ -83,6 +92,12 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.Int64Var(&c.Fanout.QueryBudget, "query-budget", fanout.DefaultQueryBudget, "largest sum of all nodes' answers to one question, in bytes")
 	fs.Int64Var(&c.Fanout.ProcessBudget, "process-budget", 0, "largest sum of the answers to all questions at a time, in bytes; 0: 512 MiB, or a quarter of the memory that this process may use (GOMEMLIMIT, or its container's) if that is less")
 	fs.BoolVar(&c.Agents.NetHTTP, "net-http", false, "ask agents with Go's net/http instead of a client that needs less CPU and memory; should the other one misbehave")
+	fs.StringVar(&c.Kubeconfig, "kubeconfig", "", "file that says how to reach the API server; the pod's service account if empty")
+	fs.BoolVar(&c.ResourceMetrics, "resource-metrics", false, "serve metrics.k8s.io, for kubectl top and autoscalers; needs --expected-nodes=kubernetes")
+	fs.StringVar(&c.ResourceListen, "resource-listen", ":8443", "address of metrics.k8s.io (TLS)")
+	fs.StringVar(&c.ResourceService, "resource-service", "rollcall-metrics-api", "name of the Service through which the API server reaches --resource-listen")
+	fs.StringVar(&c.AuditPolicy, "audit-policy-file", "", "audit policy (audit.k8s.io/v1) for metrics.k8s.io, whose events go to stdout; none if empty")
+	fs.BoolVar(&c.MetricsServerAliases, "metrics-server-aliases", false, "on /metrics, tell what metrics-server tells of itself under its names, too")
 	fs.BoolVar(&c.Authority, "authority", false, "issue certificates to agents and to this aggregator, from a CA in the Secret "+authority.AuthoritySecret+"; gossip keys are from the Secret "+authority.GossipSecret+", then")
 	fs.StringVar(&c.EnrolListen, "enrol-listen", ":9810", "address where agents enrol (TLS), with --authority")
 	fs.StringVar(&c.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the agents and of this aggregator; from POD_NAMESPACE")
@@ -140,6 +155,8 @@ func (c *Config) validateExpected() error {
 	switch {
 	case c.Expected != fromRoster && c.Expected != fromKubernetes:
 		return fmt.Errorf("--expected-nodes %q is neither %s nor %s", c.Expected, fromKubernetes, fromRoster)
+	case c.Expected == fromRoster && c.ResourceMetrics:
+		return errors.New("--resource-metrics needs --expected-nodes=kubernetes")
 	case c.Expected == fromRoster:
 		return nil
 	case c.ExpectedFile != "":

@@ -19,14 +19,19 @@ import (
 // authority in the cluster.
 func (a *Aggregator) identify(version string) (err error) {
 	if a.cfg.Authority || a.cfg.Expected == fromKubernetes {
-		if a.kube, err = inCluster(version); err != nil {
+		if a.kube, err = connect(a.cfg.Kubeconfig, version); err != nil {
 			return err
 		}
 	}
 	if a.cfg.Authority {
 		a.id = identity.New(identity.Peer{Role: identity.Aggregator, Name: a.cfg.Name}, a.log, a.reg)
+		var names []string
+		if a.cfg.ResourceMetrics {
+			names = []string{a.cfg.ResourceService + "." + a.cfg.Namespace + ".svc"} // as the API server calls it
+		}
 		a.keeper = authority.New(authority.Config{
-			Secrets: a.kube.core.Secrets(a.cfg.Namespace), ConfigMaps: a.kube.core.ConfigMaps(a.cfg.Namespace), Skew: a.kube.clock.skew,
+			DNSNames: names,
+			Secrets:  a.kube.CoreV1().Secrets(a.cfg.Namespace), ConfigMaps: a.kube.CoreV1().ConfigMaps(a.cfg.Namespace), Skew: a.kube.clock.skew,
 		}, a.id, a.log, a.reg)
 		a.cfg.Roster.Keys = a.keeper.GossipKeys
 		return nil
@@ -43,7 +48,7 @@ func (a *Aggregator) identify(version string) (err error) {
 // enrolment serves other members: agents that want a certificate, and
 // aggregators that rotate the gossip key.
 func (a *Aggregator) enrolment() obs.Server {
-	tokens := enrol.NewTokens(a.kube.authentication.TokenReviews(), a.cfg.Namespace, a.cfg.AgentAccount)
+	tokens := enrol.NewTokens(a.kube.AuthenticationV1().TokenReviews(), a.cfg.Namespace, a.cfg.AgentAccount)
 	mux := http.NewServeMux()
 	mux.Handle("/", enrol.Handler(tokens, a.keeper, a.log, a.reg))
 	mux.HandleFunc("GET "+api.KeysPage, func(w http.ResponseWriter, r *http.Request) {

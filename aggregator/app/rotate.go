@@ -66,12 +66,12 @@ func RotateGossipKey(version string) cli.Command {
 	return cli.Command{
 		Name: "rotate-gossip-key", About: aboutRotation, LogLevel: "warn", Config: r,
 		Run: func(ctx context.Context, log *slog.Logger) error {
-			kube, err := inCluster(version)
+			kube, err := connect("", version)
 			if err != nil {
 				return err
 			}
 			job := authority.Rotation{
-				Secrets: kube.core.Secrets(r.namespace), Survey: r.survey,
+				Secrets: kube.CoreV1().Secrets(r.namespace), Survey: r.survey,
 				Patience: r.patience, Without: r.without, Progress: os.Stdout,
 			}
 			return job.Run(ctx, log)

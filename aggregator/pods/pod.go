@@ -2,6 +2,7 @@ package pods
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,28 @@ type Pod struct {
 // an annotation (applyDefaults and CreateMirrorPod in Kubernetes' pkg/kubelet).
 func uidOf(p *corev1.Pod) string {
 	return cmp.Or(p.Annotations[corev1.MirrorPodAnnotationKey], string(p.UID))
+}
+
+// runningIn are a pod's Containers. Init containers that end are no part of it: they
+// have ended, or run again after the pod's sandbox was lost, and then nothing else of
+// the pod runs.
+func runningIn(p *corev1.Pod) string {
+	var names []string
+	for i := range p.Status.ContainerStatuses {
+		if c := &p.Status.ContainerStatuses[i]; c.State.Running != nil {
+			names = append(names, c.Name)
+		}
+	}
+	for i := range p.Status.InitContainerStatuses {
+		c := &p.Status.InitContainerStatuses[i]
+		if c.State.Running != nil && slices.ContainsFunc(p.Spec.InitContainers, func(spec corev1.Container) bool {
+			return spec.Name == c.Name && spec.RestartPolicy != nil && *spec.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		}) {
+			names = append(names, c.Name) // a sidecar
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ",")
 }
 
 // compare orders by namespace, then by name.

@@ -111,6 +111,8 @@ func (s *Store) keep(p *corev1.Pod) *Pod {
 		Name:      name[:len(p.Name)], UID: name[len(p.Name):],
 		Node:   s.interner.string(p.Spec.NodeName),
 		Labels: s.interner.labels(p.Labels),
+
+		Containers: s.interner.string(runningIn(p)),
 	}
 	if known, ok := s.Get(p.Namespace, p.Name); ok && *known == kept {
 		return known

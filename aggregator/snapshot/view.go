@@ -18,7 +18,8 @@ type View struct {
 	slot       int64 // Unix seconds
 	resolution time.Duration
 	expected   []string // by name
-	nodes      []*seen  // by number; nil: none
+	seen       []seen   // of each of expected
+	nodes      []*seen  // by number, into seen; nil: none
 	index      *index
 	ok         int       // nodes that are complete
 	whole      bool      // all nodes were asked, none is still to answer
@@ -41,20 +42,20 @@ type seen struct {
 // view makes a view of what is known. The caller holds s.mu.
 func (s *Snapshot) view(f *flight) *View {
 	v := &View{slot: f.slot, resolution: s.resolution, expected: f.expected, index: s.index, nodes: make([]*seen, len(s.nodes.all)), whole: true}
-	all := make([]seen, len(f.expected))
+	v.seen = make([]seen, len(f.expected))
 	names := fnv.New64a() // of the complete nodes
 	for i, name := range f.expected {
 		n := s.nodes.of(name)
-		all[i] = v.see(n)
-		v.nodes[n.number] = &all[i]
+		v.seen[i] = v.see(n)
+		v.nodes[n.number] = &v.seen[i]
 		v.whole = v.whole && n.tried == f.slot
-		if all[i].missing == nil {
+		if v.seen[i].missing == nil {
 			v.ok++
 			_, _ = names.Write([]byte(name))
 		} else if retry := n.retry(f.slot); !retry.IsZero() && (v.retry.IsZero() || retry.Before(v.retry)) {
 			v.retry = retry
 		}
-		v.stats.add(&all[i])
+		v.stats.add(&v.seen[i])
 	}
 	v.stats.index(v.index)
 	v.tag = fmt.Sprintf("%d-%d-%x", v.slot, v.ok, names.Sum64())

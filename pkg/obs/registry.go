@@ -41,12 +41,12 @@ func NewRegistry(component, version string) *prometheus.Registry {
 	return reg
 }
 
-// MetricsHandler serves what reg gathers, in the formats Prometheus reads. A
-// collector that fails costs its own metrics only: the others are served, the
-// failure is logged as a warning and counted in
+// MetricsHandler serves what g gathers, reg mostly, in the formats Prometheus
+// reads. A collector that fails costs its own metrics only: the others are served,
+// the failure is logged as a warning and counted in
 // promhttp_metric_handler_errors_total, which is added to reg.
-func MetricsHandler(reg *prometheus.Registry, log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{
+func MetricsHandler(reg prometheus.Registerer, g prometheus.Gatherer, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(g, promhttp.HandlerOpts{
 		ErrorLog:            gatherLog{log},
 		ErrorHandling:       promhttp.ContinueOnError,
 		Registry:            reg,

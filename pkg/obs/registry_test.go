@@ -24,7 +24,7 @@ func get(t *testing.T, h http.Handler, target string) (int, string) {
 }
 
 func TestBuildInfo(t *testing.T) {
-	_, body := get(t, MetricsHandler(NewRegistry("agent", "v1.2.3"), slog.New(slog.DiscardHandler)), "/metrics")
+	_, body := get(t, handlerOf(NewRegistry("agent", "v1.2.3")), "/metrics")
 	var got strings.Builder
 	for line := range strings.Lines(body) {
 		if strings.Contains(line, "rollcall_build_info") {
@@ -36,7 +36,7 @@ func TestBuildInfo(t *testing.T) {
 }
 
 func TestRegistryHoldsProcessAndRuntime(t *testing.T) {
-	_, body := get(t, MetricsHandler(NewRegistry("agent", "dev"), slog.New(slog.DiscardHandler)), "/metrics")
+	_, body := get(t, handlerOf(NewRegistry("agent", "dev")), "/metrics")
 	for _, name := range []string{"go_goroutines", "go_memstats_heap_alloc_bytes", "process_cpu_seconds_total", "process_resident_memory_bytes"} {
 		if !strings.Contains(body, "\n"+name+" ") {
 			t.Errorf("no %s in:\n%s", name, body)
@@ -56,7 +56,7 @@ func TestMetricsHandlerServesTheRest(t *testing.T) {
 	var logged bytes.Buffer
 	reg := NewRegistry("agent", "dev")
 	reg.MustRegister(broken{prometheus.NewDesc("rollcall_disk_bytes", "Test.", nil, nil)})
-	h := MetricsHandler(reg, slog.New(slog.NewTextHandler(&logged, nil)))
+	h := MetricsHandler(reg, reg, slog.New(slog.NewTextHandler(&logged, nil)))
 
 	get(t, h, "/metrics")
 	code, body := get(t, h, "/metrics")
@@ -69,4 +69,8 @@ func TestMetricsHandlerServesTheRest(t *testing.T) {
 	if !strings.Contains(logged.String(), "level=WARN") || !strings.Contains(logged.String(), "no such disk") {
 		t.Errorf("logged %q, want a warning that says why", &logged)
 	}
+}
+
+func handlerOf(reg *prometheus.Registry) http.Handler {
+	return MetricsHandler(reg, reg, slog.New(slog.DiscardHandler))
 }

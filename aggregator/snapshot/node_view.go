@@ -1,0 +1,48 @@
+package snapshot
+
+import (
+	"slices"
+
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
+)
+
+// A NodeView is what a view has of one node. It never changes.
+type NodeView struct{ *seen }
+
+// On is what the view has of a node; ok is false if the node is not expected.
+func (v *View) On(node string) (n NodeView, ok bool) {
+	i, ok := slices.BinarySearch(v.expected, node)
+	if !ok {
+		return n, false
+	}
+	return NodeView{&v.seen[i]}, true
+}
+
+// Missing says what is wrong with the node's answer, nil if nothing. It may have
+// values all the same: a part of them, or older ones.
+func (n NodeView) Missing() *coverage.Missing { return n.missing }
+
+// Own is the chunk of the node itself, of one slot; nil if there is none.
+func (n NodeView) Own() []byte {
+	if n.answer == nil || n.answer.own == nil {
+		return nil
+	}
+	return n.answer.own[0]
+}
+
+// Pods are the chunks of the pods of that name, of one slot: more than one if the
+// pod is there under several UIDs.
+func (n NodeView) Pods(namespace, name string) [][]byte {
+	if n.answer == nil {
+		return nil
+	}
+	from, ok := n.answer.find(namespace, name)
+	if !ok {
+		return nil
+	}
+	to := from + 1
+	for n.answer.twice && to < len(n.answer.pods) && compareName(n.answer.pods[to], namespace, name) == 0 {
+		to++
+	}
+	return n.answer.pods[from:to]
+}

@@ -38,7 +38,7 @@ func TestFlagsOfManifests(t *testing.T) {
 			t.Fatal(err)
 		}
 		program := "agent"
-		if strings.Contains(filepath.Base(file), "aggregator") {
+		if strings.Contains(filepath.Base(file), "aggregator") || strings.Contains(string(text), "name: rollcall-aggregator") {
 			program = "aggregator"
 		}
 		for _, m := range regexp.MustCompile(`(?m)^\s*(?:- |value: |args: \[.*)--([a-z-]+)`).FindAllStringSubmatch(string(text), -1) {

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"os"
 
-	"k8s.io/klog/v2"
-
 	"github.com/rollcall-metrics/rollcall/aggregator/app"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
 )
@@ -39,7 +37,7 @@ func main() {
 		Subcommands: []cli.Command{app.RotateGossipKey(version)},
 		Run: func(ctx context.Context, log *slog.Logger) error {
 			cli.TuneMemory(app.GCPercent, log)
-			klog.SetSlogLogger(log) // what client-go says beside errors
+			app.LogKubernetes(log)
 			a, err := app.New(ctx, *cfg, version, log)
 			if err != nil {
 				return err

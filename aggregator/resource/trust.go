@@ -2,8 +2,12 @@ package resource
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -110,8 +114,44 @@ func trust(ctx context.Context, cfg *server.Config, client kubernetes.Interface)
 	}
 	cfg.Authentication.Authenticator, cfg.Authentication.RequestHeaderConfig = authenticator, headers
 	cfg.OpenAPIConfig.SecurityDefinitions = definitions
+	cfg.BuildHandlerChainFunc = func(h http.Handler, c *server.Config) http.Handler {
+		return await(server.DefaultBuildHandlerChain(h, c), clients, proxy)
+	}
 	cfg.Authorization.Authorizer, err = rights(client)
 	return err
+}
+
+// A verifier has a CA to verify with, from some time on.
+type verifier interface {
+	VerifyOptions() (x509.VerifyOptions, bool)
+}
+
+// knownWithin is how long after the start a request waits for the CAs, which come
+// about 100 ms after the server accepts: whoever came earlier would be anonymous.
+// There may be none, where the API server passes nothing on.
+const knownWithin = 2 * time.Second
+
+func await(h http.Handler, all ...verifier) http.Handler {
+	var known atomic.Bool
+	until := time.Now().Add(knownWithin)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for !known.Load() {
+			missing := slices.ContainsFunc(all, func(v verifier) bool {
+				_, ok := v.VerifyOptions()
+				return !ok
+			})
+			if !missing || time.Now().After(until) {
+				known.Store(true)
+				break
+			}
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // rights asks the API server who may do what. Probes are for everyone.

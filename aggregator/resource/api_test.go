@@ -41,7 +41,7 @@ func TestGetPod(t *testing.T) {
 	if p.Kind != "PodMetrics" || p.APIVersion != "metrics.k8s.io/v1beta1" || p.Name != "cart" || p.Namespace != "shop" {
 		t.Errorf("object %+v", p.ObjectMeta)
 	}
-	if p.Timestamp.Unix()%15 != 0 || p.Window.Duration.Seconds() != 15 {
+	if p.Timestamp.Unix()%15 != 0 || p.Window.Seconds() != 15 {
 		t.Errorf("timestamp %v, window %v", p.Timestamp, p.Window)
 	}
 	var got []string

@@ -43,7 +43,7 @@ func BenchmarkNamespaceList(b *testing.B) {
 		}
 		lists[ns] = list
 	}
-	ideal := serveStorage(b, map[string]rest.Storage{"pods": prebuilt{lists: lists}})
+	ideal := serveStorage(b, map[string]rest.Storage{"pods": prebuilt{podStorage: ours.storage["pods"].(podStorage), lists: lists}})
 	for _, accept := range []string{runtime.ContentTypeProtobuf, runtime.ContentTypeJSON} {
 		for name, c := range map[string]client{"rollcall": ours, "prebuilt": ideal} {
 			b.Run(name+"/"+accept[12:], func(b *testing.B) {

@@ -26,4 +26,5 @@
 //	missing.go  why there is none
 //	page.go     limit and continue
 //	table.go    what kubectl get shows
+//	storage.go  what the API server wants to know of a resource
 package resource

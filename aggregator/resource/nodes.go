@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/metrics/pkg/apis/metrics"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
@@ -17,32 +16,10 @@ import (
 
 // nodeStorage is NodeMetrics, read-only.
 type nodeStorage struct {
+	readOnly
 	fleet   *Fleet
 	metrics *serverMetrics
-	tables
 }
-
-var _ = interface {
-	rest.Lister
-	rest.Getter
-	rest.Scoper
-	rest.KindProvider
-	rest.SingularNameProvider
-}(nodeStorage{})
-
-// New implements [rest.Storage], as the methods that follow implement what a
-// read-only resource has.
-func (nodeStorage) New() runtime.Object { return &metrics.NodeMetrics{} }
-
-func (nodeStorage) NewList() runtime.Object { return &metrics.NodeMetricsList{} }
-
-func (nodeStorage) Destroy() {}
-
-func (nodeStorage) Kind() string { return "NodeMetrics" }
-
-func (nodeStorage) GetSingularName() string { return "" }
-
-func (nodeStorage) NamespaceScoped() bool { return false }
 
 // Get returns the metrics of a node, or a 404 that says why there are none.
 func (s nodeStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {

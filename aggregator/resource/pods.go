@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/metrics/pkg/apis/metrics"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/pods"
@@ -24,32 +23,10 @@ var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // podStorage is PodMetrics, read-only.
 type podStorage struct {
+	readOnly
 	fleet   *Fleet
 	metrics *serverMetrics
-	tables
 }
-
-var _ = interface {
-	rest.Lister
-	rest.Getter
-	rest.Scoper
-	rest.KindProvider
-	rest.SingularNameProvider
-}(podStorage{})
-
-// New implements [rest.Storage], as the methods that follow implement what a
-// read-only resource has.
-func (podStorage) New() runtime.Object { return &metrics.PodMetrics{} }
-
-func (podStorage) NewList() runtime.Object { return &metrics.PodMetricsList{} }
-
-func (podStorage) Destroy() {}
-
-func (podStorage) Kind() string { return "PodMetrics" }
-
-func (podStorage) GetSingularName() string { return "" }
-
-func (podStorage) NamespaceScoped() bool { return true }
 
 // Get returns the metrics of a pod, or a 404 that says why there are none.
 func (s podStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {

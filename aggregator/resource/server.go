@@ -69,8 +69,8 @@ type Server struct {
 func Storage(fleet *Fleet, reg prometheus.Registerer) map[string]rest.Storage {
 	m := newServerMetrics(reg)
 	return map[string]rest.Storage{
-		"nodes": nodeStorage{fleet: fleet, metrics: m},
-		"pods":  podStorage{fleet: fleet, metrics: m},
+		"nodes": nodeStorage{readOnly{kind: "NodeMetrics", object: &metrics.NodeMetrics{}, list: &metrics.NodeMetricsList{}}, fleet, m},
+		"pods":  podStorage{readOnly{kind: "PodMetrics", object: &metrics.PodMetrics{}, list: &metrics.PodMetricsList{}, namespaced: true}, fleet, m},
 	}
 }
 

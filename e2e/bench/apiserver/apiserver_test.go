@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,23 +25,40 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/virtual"
-	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // request is of 30 nodes with 900 pods of 6 deployments.
-func request(t *testing.T) Request {
-	t.Helper()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, []byte("the CA"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	q := Request{Files: identity.Files{CA: ca}, FrontProxyCA: ca, Nodes: 30, Pods: 30, Resolution: 15 * time.Second, Seed: 1, Namespace: "rollcall"}
+func request() Request {
+	q := Request{Nodes: 30, Pods: 30, Resolution: 15 * time.Second, Seed: 1, Namespace: "rollcall"}
 	for i := range 6 {
 		q.Deployments = append(q.Deployments, virtual.Deployment{Namespace: fmt.Sprintf("ns-%d", i/2), Name: fmt.Sprintf("dep-%d-5dc9c6f44c", i)})
 	}
 	return q
+}
+
+// theCensus is made once for all tests.
+var theCensus = sync.OnceValues(func() (*virtual.Census, error) { return newCensus(request()) })
+
+// start makes a server, which nobody asks yet.
+func start(t *testing.T) *server {
+	t.Helper()
+	q := request()
+	q.FrontProxyCA = filepath.Join(t.TempDir(), "ca.pem")
+	q.Files.CA = q.FrontProxyCA
+	if err := os.WriteFile(q.FrontProxyCA, []byte("the CA"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	census, err := theCensus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(q, census)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // connect makes a client as an aggregator's is.
@@ -62,10 +80,7 @@ func connect(t *testing.T, s *server) kubernetes.Interface {
 }
 
 func TestLists(t *testing.T) {
-	s, err := newServer(request(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := start(t)
 	client := connect(t, s)
 	var pods []corev1.Pod
 	for opts := (metav1.ListOptions{Limit: 250}); ; {
@@ -126,10 +141,7 @@ func TestLists(t *testing.T) {
 
 // Lists of pods wait while they are held.
 func TestHold(t *testing.T) {
-	s, err := newServer(request(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := start(t)
 	client := connect(t, s)
 	s.hold(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -145,10 +157,7 @@ func TestHold(t *testing.T) {
 
 // Informers of newer clients want the list as events of a watch.
 func TestInitialEvents(t *testing.T) {
-	s, err := newServer(request(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := start(t)
 	yes := true
 	w, err := connect(t, s).CoreV1().ConfigMaps("kube-system").Watch(t.Context(), metav1.ListOptions{
 		SendInitialEvents: &yes, AllowWatchBookmarks: true, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
@@ -168,11 +177,7 @@ func TestInitialEvents(t *testing.T) {
 
 // Whoever lists and watches knows who is there, as pods come and go.
 func TestMove(t *testing.T) {
-	q := request(t)
-	s, err := newServer(q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := start(t)
 	client := connect(t, s)
 	known := map[string]bool{}
 	page, err := client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
@@ -190,8 +195,8 @@ func TestMove(t *testing.T) {
 	}
 	defer w.Stop()
 	now := time.Now()
-	for range 6 * 240 { // hours of slots of 15 s
-		now = now.Add(q.Resolution)
+	for range 72 { // six hours
+		now = now.Add(5 * time.Minute)
 		s.pods.move(now)
 	}
 	events := s.pods.latest().version - 1_000_000
@@ -206,7 +211,7 @@ func TestMove(t *testing.T) {
 			t.Fatalf("event %v", e)
 		}
 	}
-	census, err := virtual.NewCensus(virtual.Config{Nodes: q.Nodes, Pods: q.Pods, Resolution: q.Resolution, Seed: q.Seed, Deployments: q.Deployments})
+	census, err := theCensus()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,10 +236,7 @@ func TestMove(t *testing.T) {
 // All nodes say once in five minutes that they are well.
 func TestHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := newServer(request(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := start(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {

@@ -16,6 +16,9 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 )
 
+// Name is the DNS name in its certificate.
+const Name = "apiserver"
+
 // A Request is what the job of [Job] is told.
 type Request struct {
 	// Files are a serving certificate for 127.0.0.1.
@@ -67,7 +70,11 @@ func Job(ctx context.Context, p *child.Parent) (err error) {
 	if err := p.Next(&q); err != nil {
 		return err
 	}
-	s, err := newServer(q)
+	census, err := newCensus(q)
+	if err != nil {
+		return err
+	}
+	s, err := newServer(q, census)
 	if err != nil {
 		return err
 	}

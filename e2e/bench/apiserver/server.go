@@ -40,11 +40,12 @@ type server struct {
 	unknown []string
 }
 
-func newServer(q Request) (*server, error) {
-	census, err := virtual.NewCensus(virtual.Config{Nodes: q.Nodes, Pods: q.Pods, Resolution: q.Resolution, Seed: q.Seed, Deployments: q.Deployments})
-	if err != nil {
-		return nil, err
-	}
+// newCensus says who is in the fleet.
+func newCensus(q Request) (*virtual.Census, error) {
+	return virtual.NewCensus(virtual.Config{Nodes: q.Nodes, Pods: q.Pods, Resolution: q.Resolution, Seed: q.Seed, Deployments: q.Deployments})
+}
+
+func newServer(q Request, census *virtual.Census) (*server, error) {
 	ca, err := os.ReadFile(q.FrontProxyCA)
 	if err != nil {
 		return nil, err

@@ -30,12 +30,14 @@ type aggregator struct {
 	*child.Process
 	began            time.Time
 	api, debug, page string // URLs; page is that of its metrics
+	resource         string // address of metrics.k8s.io, if it is served
 	web              *http.Client
 }
 
-// startAggregator starts the binary as a member of the fleet.
-func (b *bench) startAggregator(ctx context.Context, f *fleet) (*aggregator, error) {
-	var ports [4]int
+// startAggregator starts the binary as a member of the fleet, if join; of what
+// depends on whom it expects the flags tell, in which %RESOURCE% is an address.
+func (b *bench) startAggregator(ctx context.Context, f *fleet, join bool, flags ...string) (*aggregator, error) {
+	var ports [5]int
 	for i := range ports {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -45,27 +47,39 @@ func (b *bench) startAggregator(ctx context.Context, f *fleet) (*aggregator, err
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	at := func(i int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i])) }
-	expected := b.path("expected")
+	args := []string{
+		"--name", "bench", "--metric-resolution", b.cfg.Resolution.String(),
+		"--listen", at(0), "--debug-listen", at(1), "--metrics-listen", at(2), "--node-timeout", nodeTimeout.String(),
+		"--tls-cert-file", f.Aggregator.Cert, "--tls-key-file", f.Aggregator.Key, "--tls-ca-file", f.Aggregator.CA,
+		"--gossip-bind", "127.0.0.1", "--gossip-advertise", "127.0.0.1", "--gossip-port", strconv.Itoa(ports[3]),
+		"--cluster-label", f.Label, "--gossip-key-file", f.KeyFile, "--log-level", "error",
+	}
+	if join {
+		args = append(args, "--join", f.Seed)
+	}
+	for _, flag := range flags {
+		args = append(args, strings.ReplaceAll(flag, resourceAddress, at(4)))
+	}
+	a := &aggregator{
+		began: time.Now(), api: "http://" + at(0), debug: "http://" + at(1), page: "http://" + at(2) + "/metrics", resource: at(4),
+		web: &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 1}},
+	}
+	var err error
+	a.Process, err = child.Start("rollcall-aggregator", exec.CommandContext(ctx, b.cfg.Binary, args...))
+	return a, err
+}
+
+// resourceAddress stands for the address of metrics.k8s.io in flags.
+const resourceAddress = "%RESOURCE%"
+
+// expectFile writes a list of the fleet's nodes, and returns the flag for it.
+func (b *bench) expectFile(f *fleet) (string, error) {
+	path := b.path("expected")
 	var names strings.Builder
 	for _, n := range f.Nodes {
 		names.WriteString(n.Name + "\n")
 	}
-	if err := os.WriteFile(expected, []byte(names.String()), 0o600); err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, b.cfg.Binary,
-		"--name", "bench", "--metric-resolution", b.cfg.Resolution.String(), "--expected-nodes-file", expected,
-		"--listen", at(0), "--debug-listen", at(1), "--metrics-listen", at(2), "--node-timeout", nodeTimeout.String(),
-		"--tls-cert-file", f.Aggregator.Cert, "--tls-key-file", f.Aggregator.Key, "--tls-ca-file", f.Aggregator.CA,
-		"--gossip-bind", "127.0.0.1", "--gossip-advertise", "127.0.0.1", "--gossip-port", strconv.Itoa(ports[3]),
-		"--join", f.Seed, "--cluster-label", f.Label, "--gossip-key-file", f.KeyFile, "--log-level", "error")
-	a := &aggregator{
-		began: time.Now(), api: "http://" + at(0), debug: "http://" + at(1), page: "http://" + at(2) + "/metrics",
-		web: &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 1}},
-	}
-	var err error
-	a.Process, err = child.Start("rollcall-aggregator", cmd)
-	return a, err
+	return "--expected-nodes-file=" + path, os.WriteFile(path, []byte(names.String()), 0o600)
 }
 
 func (a *aggregator) stop() error {

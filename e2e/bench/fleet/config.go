@@ -24,6 +24,7 @@ type Config struct {
 	Cycles     int           // of the central scraper
 	Requests   int           // of what the snapshot answers by itself
 	Spread     time.Duration // within which the scraper begins to ask
+	Pace       time.Duration // how long autoscalers ask
 	Seed       int64
 }
 
@@ -37,6 +38,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.Cycles, "cycles", 5, "cycles of the central scraper, after two that are not counted")
 	fs.IntVar(&c.Requests, "requests", 500, "requests that the snapshot answers")
 	fs.DurationVar(&c.Spread, "spread", 4*time.Second, "time within which the central scraper begins to ask its nodes")
+	fs.DurationVar(&c.Pace, "pace", time.Minute, "how long autoscalers ask at real pace")
 	fs.Int64Var(&c.Seed, "seed", 1, "seed of the fleet's data")
 }
 
@@ -53,6 +55,9 @@ func (c *Config) Validate() error {
 	}
 	if err := model.ValidateResolution(c.Resolution); err != nil {
 		errs = append(errs, fmt.Errorf("--resolution: %w", err))
+	}
+	if c.Pace <= 0 {
+		errs = append(errs, fmt.Errorf("--pace %v is not positive", c.Pace))
 	}
 	if c.Spread < 0 {
 		errs = append(errs, fmt.Errorf("--spread %v is negative", c.Spread))

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/apiserver"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/kubelets"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/virtual"
@@ -39,14 +41,16 @@ type fleetRequest struct {
 	Nodes      int
 	Seed       int64
 	Resolution time.Duration
+	// Deployments, if there are any, have all pods.
+	Deployments []virtual.Deployment
 }
 
 // A fleetResult is what is needed to talk to the agents, and the certificates
 // of all who are no agents.
 type fleetResult struct {
-	Nodes                      []fleetNode
-	Aggregator, Limit, Kubelet identity.Files
-	Seed, Label, KeyFile       string
+	Nodes                                 []fleetNode
+	Aggregator, Limit, Kubelet, APIServer identity.Files
+	Seed, Label, KeyFile                  string
 }
 
 type fleetNode struct{ Name, Addr string }
@@ -62,13 +66,18 @@ func (b *bench) theFleet(ctx context.Context) (*fleet, error) {
 	if b.fleet != nil {
 		return b.fleet, nil
 	}
+	f, err := b.startFleet(ctx, nil)
+	b.fleet = f
+	return f, err
+}
+
+func (b *bench) startFleet(ctx context.Context, deployments []virtual.Deployment) (f *fleet, err error) {
 	b.Progress("%d agents start", b.cfg.Nodes)
-	f := &fleet{}
-	var err error
-	if f.Process, err = b.startJob(ctx, "fleet", fleetRequest{Dir: b.scratch, Nodes: b.cfg.Nodes, Seed: b.cfg.Seed, Resolution: b.cfg.Resolution}, &f.fleetResult); err != nil {
+	f = &fleet{}
+	q := fleetRequest{Dir: b.scratch, Nodes: b.cfg.Nodes, Seed: b.cfg.Seed, Resolution: b.cfg.Resolution, Deployments: deployments}
+	if f.Process, err = b.startJob(ctx, "fleet", q, &f.fleetResult); err != nil {
 		return nil, err
 	}
-	b.fleet = f
 	return f, nil
 }
 
@@ -100,10 +109,11 @@ func fleetJob(ctx context.Context, p *child.Parent) (err error) {
 	if err != nil {
 		return err
 	}
-	var errs [3]error
+	var errs [4]error
 	r.Aggregator, errs[0] = authority.Issue(identity.Peer{Role: identity.Aggregator, Name: "bench"})
 	r.Limit, errs[1] = authority.Issue(identity.Peer{Role: identity.Agent, Name: limitName})
 	r.Kubelet, errs[2] = authority.IssueServer(kubelets.Name)
+	r.APIServer, errs[3] = authority.IssueServer(apiserver.Name, net.IPv4(127, 0, 0, 1))
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
@@ -112,7 +122,7 @@ func fleetJob(ctx context.Context, p *child.Parent) (err error) {
 		return err
 	}
 	f, err := virtual.New(virtual.Config{
-		Nodes: q.Nodes, Pods: pods, Resolution: q.Resolution, History: kept, Seed: q.Seed,
+		Nodes: q.Nodes, Pods: pods, Resolution: q.Resolution, History: kept, Seed: q.Seed, Deployments: q.Deployments,
 		Host: func(i int) netip.Addr { return address(30, i) }, Spare: func(i int) netip.Addr { return address(31, i) },
 		Authority: authority, Identity: id, Label: label, Key: keys[0], Timing: roster.DefaultTiming(), Log: log,
 	})

@@ -25,7 +25,11 @@ func (b *bench) theAggregator(ctx context.Context) (*aggregator, error) {
 		return nil, err
 	}
 	b.Progress("the aggregator starts")
-	a, err := b.startAggregator(ctx, f)
+	expected, err := b.expectFile(f)
+	if err != nil {
+		return nil, err
+	}
+	a, err := b.startAggregator(ctx, f, true, expected)
 	if err != nil {
 		return nil, err
 	}

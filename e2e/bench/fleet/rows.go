@@ -1,13 +1,23 @@
 package main
 
-import "github.com/rollcall-metrics/rollcall/e2e/bench/report"
+import (
+	"slices"
+
+	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
+)
 
 // names are the measurements in the order in which they are done.
-const names = "start, idle, warm, history, scraper, snapshot, namespace, container, render, roster, faults"
+const names = "start, idle, warm, history, scraper, snapshot, namespace, container, render, roster, faults, " +
+	"resource-start, resource-lists, resource-hpa, resource-all, resource-memory"
 
 // rows are all figures with a row of their own, in the order of the table. Keys
 // begin with the name of the measurement that sets them.
 func rows() []*report.Row {
+	return slices.Concat(apiRows(), resourceRows(), scraperRows())
+}
+
+// apiRows are those of /api/v1, and of an aggregator as such.
+func apiRows() []*report.Row {
 	return []*report.Row{
 		{Key: "warm/cpu", What: "latest node usage, all nodes: aggregator's CPU ÷ limit's", Unit: "×", Target: 2.5, Prototype: "2.3; thin client 1.3"},
 		{Key: "warm/wall", What: "– wall ÷ limit's", Unit: "×", Target: 2},
@@ -29,6 +39,12 @@ func rows() []*report.Row {
 		{Key: "faults/named", What: "– faulty nodes that the coverage has with an outcome", Unit: "%", Target: 100, AtLeast: true},
 		{Key: "faults/again", What: "– the same, second time: wall ÷ healthy", Unit: "×", Target: 1.2},
 		{Key: "roster/memory", What: "one real member among the others, simulated: memory added by the roster", Unit: "MiB", Target: 15, Prototype: "11"},
+	}
+}
+
+// scraperRows are those of the baseline.
+func scraperRows() []*report.Row {
+	return []*report.Row{
 		{Key: "scraper/cpu", What: "central scraper: CPU of a cycle", Unit: "ms", Prototype: "2480"},
 		{Key: "scraper/peak", What: "– peak memory", Unit: "MiB", Prototype: "1115 MB"},
 		{Key: "scraper/negotiated", What: "– CPU of a cycle over HTTP/2 with gzip, which metrics-server negotiates", Unit: "ms"},

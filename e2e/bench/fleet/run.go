@@ -13,7 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/apiserver"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
+	"github.com/rollcall-metrics/rollcall/e2e/bench/ideal"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/kubelets"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/limit"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
@@ -27,10 +29,13 @@ type bench struct {
 	scratch    string
 	load       string // average of the last minute, when the run began
 	table      *report.Table
+	resources  *report.Table
 	fleet      *fleet
 	aggregator *aggregator
 	limit      *limitBaseline
 	scraper    *scraperBaseline
+	deployed   *deployed
+	metricsAPI *metricsAPI
 	// ends are called in reverse order when all is done.
 	ends []func() error
 }
@@ -48,7 +53,13 @@ func (b *bench) measurements() []report.Measurement {
 		{Name: "container", Do: b.container},
 		{Name: "render", Do: b.render},
 		{Name: "roster", Do: b.roster},
-		{Name: "faults", Do: b.faults}, // last: it leaves breakers open
+		{Name: "faults", Do: b.faults}, // it leaves breakers open
+		// From here on with another fleet, and other aggregators.
+		{Name: "resource-start", Do: b.resourceStart},
+		{Name: "resource-lists", Do: b.resourceLists},
+		{Name: "resource-hpa", Do: b.resourceHPA},
+		{Name: "resource-all", Do: b.resourceAll},
+		{Name: "resource-memory", Do: b.resourceMemory},
 	}
 }
 
@@ -56,7 +67,7 @@ func (b *bench) measurements() []report.Measurement {
 func run(ctx context.Context, cfg Config, out, progress io.Writer) (err error) {
 	b := &bench{
 		Run: report.NewRun(report.New(fmt.Sprintf("rollcall-aggregator among %d nodes", cfg.Nodes), rows()), progress),
-		cfg: cfg, load: loadAverage(), table: questionTable(),
+		cfg: cfg, load: loadAverage(), table: questionTable(), resources: resourceTable(),
 	}
 	b.Nodes = cfg.Nodes
 	if b.scratch, err = os.MkdirTemp(cfg.Dir, "rollcall-bench-"); err != nil {
@@ -72,8 +83,10 @@ func run(ctx context.Context, cfg Config, out, progress io.Writer) (err error) {
 	if ctx.Err() != nil {
 		return failed
 	}
-	if len(b.table.Lines) > 0 {
-		b.Tables = append(b.Tables, b.table)
+	for _, t := range []*report.Table{b.table, b.resources} {
+		if len(t.Lines) > 0 {
+			b.Tables = append(b.Tables, t)
+		}
 	}
 	b.describe()
 	if err := b.Print(out); err != nil {
@@ -121,6 +134,7 @@ const ownCommand = "measure-in-child"
 func ownJobs() map[string]child.Job {
 	return map[string]child.Job{
 		"fleet": fleetJob, "kubelets": kubelets.Job, "limit-server": limit.ServerJob, "limit-client": limit.ClientJob, "render": renderJob,
+		"apiserver": apiserver.Job, "ideal": ideal.Job,
 	}
 }
 

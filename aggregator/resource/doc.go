@@ -25,6 +25,7 @@
 //	usage.go    from a chunk to usage
 //	missing.go  why there is none
 //	page.go     limit and continue
+//	room.go     how much lists may hold
 //	table.go    what kubectl get shows
 //	storage.go  what the API server wants to know of a resource
 package resource

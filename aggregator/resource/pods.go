@@ -26,6 +26,7 @@ type podStorage struct {
 	readOnly
 	fleet   *Fleet
 	metrics *serverMetrics
+	rooms   *rooms
 }
 
 // Get returns the metrics of a pod, or a 404 that says why there are none.
@@ -65,7 +66,11 @@ func (s podStorage) List(ctx context.Context, options *internalversion.ListOptio
 		return nil, err
 	}
 	candidates := s.candidates(&want, request.NamespaceValue(ctx))
-	list := &metrics.PodMetricsList{Items: make([]metrics.PodMetrics, 0, want.most(len(candidates)))}
+	most := want.most(len(candidates))
+	if err := s.rooms.take(ctx, most); err != nil {
+		return nil, err
+	}
+	list := &metrics.PodMetricsList{Items: make([]metrics.PodMetrics, 0, most)}
 	b := builder{reader: readers.Get().(*reader)}
 	defer readers.Put(b.reader)
 	var lost absent

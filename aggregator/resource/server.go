@@ -70,7 +70,7 @@ func Storage(fleet *Fleet, reg prometheus.Registerer) map[string]rest.Storage {
 	m := newServerMetrics(reg)
 	return map[string]rest.Storage{
 		"nodes": nodeStorage{readOnly{kind: "NodeMetrics", object: &metrics.NodeMetrics{}, list: &metrics.NodeMetricsList{}}, fleet, m},
-		"pods":  podStorage{readOnly{kind: "PodMetrics", object: &metrics.PodMetrics{}, list: &metrics.PodMetricsList{}, namespaced: true}, fleet, m},
+		"pods":  podStorage{readOnly{kind: "PodMetrics", object: &metrics.PodMetrics{}, list: &metrics.PodMetricsList{}, namespaced: true}, fleet, m, newRooms()},
 	}
 }
 

@@ -33,6 +33,11 @@ import (
 // coded chunks are held.
 const apiWrite = 2 * time.Minute
 
+// patience is how long an aggregator that has entered the roster waits for others,
+// and for agents to be in it, before it says that it is ready: joining takes a second
+// or two, and agents find aggregators that were all killed within three.
+const patience = 5 * time.Second
+
 // enrolWrite bounds signing a certificate, the API server's part included.
 const enrolWrite = 15 * time.Second
 
@@ -51,6 +56,7 @@ type Aggregator struct {
 	newest *snapshot.Snapshot
 	api    *metricsAPI                   // nil: not served
 	roster atomic.Pointer[roster.Roster] // nil until Run
+	since  atomic.Int64                  // when it was entered, in Unix nanoseconds
 
 	listeners []net.Listener // api, debug, metrics, and those of enrolment and metrics.k8s.io if they are served
 }
@@ -207,6 +213,7 @@ func (a *Aggregator) enter(ctx context.Context) (*roster.Roster, error) {
 	}
 	r, err := roster.Start(ctx, a.cfg.Roster, a.log, a.reg)
 	if err == nil {
+		a.since.Store(time.Now().UnixNano())
 		a.roster.Store(r)
 	}
 	return r, err
@@ -218,6 +225,20 @@ func (a *Aggregator) waiting() error {
 		return a.keeper.Err()
 	}
 	return errors.New("not entered yet")
+}
+
+// lonely is why this aggregator, which is in the roster, may still hear of others or
+// of agents; nil if it does not wait any more.
+func (a *Aggregator) lonely() error {
+	switch {
+	case time.Since(time.Unix(0, a.since.Load())) > patience:
+		return nil
+	case !a.joined():
+		return errors.New("no other member was reached yet; see --join")
+	case len(a.snapshot().ByRole(identity.Agent)) == 0 && len(a.expected().Nodes()) > 0:
+		return errors.New("no agent is in the roster yet")
+	}
+	return nil
 }
 
 func (a *Aggregator) servers() []obs.Server {
@@ -233,20 +254,15 @@ func (a *Aggregator) servers() []obs.Server {
 }
 
 // apiHandler serves users: /api/v1, and the probes. Health is 200 while the
-// process lives; ready is an aggregator that knows a fleet.
+// process lives; ready is an aggregator that has taken its time to find a fleet: one
+// without agents, or alone, is ready to say that.
 func (a *Aggregator) apiHandler() http.Handler {
 	var ready obs.Probes
 	ready.Add("roster", func() error {
 		if a.roster.Load() == nil {
 			return a.waiting()
 		}
-		if len(a.snapshot().ByRole(identity.Agent)) == 0 && len(a.expected().Nodes()) > 0 {
-			return errors.New("no agent is in the roster yet")
-		}
-		if !a.joined() {
-			return errors.New("no other member was reached yet; see --join")
-		}
-		return nil
+		return a.lonely()
 	})
 	ready.Add("connections", a.agents.Connected)
 	if a.api != nil {

@@ -54,15 +54,13 @@ func (m *metricsAPI) run(ctx context.Context, a *Aggregator) {
 	work.Wait()
 }
 
-// inFleet is nil once this aggregator knows others.
+// inFleet is nil once this aggregator knows the fleet, or has found out that there
+// is none.
 func (a *Aggregator) inFleet() error {
-	switch {
-	case a.roster.Load() == nil:
+	if a.roster.Load() == nil {
 		return a.waiting()
-	case !a.joined():
-		return errors.New("no other member of the fleet was reached yet; see --join and /debug/roster")
 	}
-	return nil
+	return errors.Join(a.lonely(), a.agents.Connected())
 }
 
 // clusterNodes are the cluster's nodes, as [resource.Nodes].

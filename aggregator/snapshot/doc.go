@@ -1,9 +1,9 @@
 // Package snapshot keeps the newest scrape of every node, and which nodes have
 // had which pods.
 //
-// It asks only when someone wants to know. The first question after a slot has
-// ended sends all nodes one question, a flight, which everyone else who asks
-// meanwhile shares; until the next slot has ended the answer is what there is
+// It asks only when someone wants to know. The first question after a slot was
+// sampled sends all nodes one question, a flight, which everyone else who asks
+// meanwhile shares; until the next slot was sampled the answer is what there is
 // to know. So all values of a snapshot are of one slot, the same in every
 // aggregator. A node that fails keeps its last values for [model.StaleSlots]
 // slots: its outcome is stale then, with their age.

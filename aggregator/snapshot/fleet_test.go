@@ -144,10 +144,13 @@ func (f *fleet) count() (rounds int, asked []string) {
 	return rounds, asked
 }
 
-// nextSlot sleeps until the middle of the next slot.
+// nextSlot sleeps until half a slot after the next one was sampled.
 func nextSlot() {
-	now := time.Now()
-	time.Sleep(now.Truncate(resolution).Add(resolution + resolution/2).Sub(now))
+	slot := model.Sampled(time.Now(), resolution)
+	for model.Sampled(time.Now(), resolution) == slot {
+		time.Sleep(time.Second)
+	}
+	time.Sleep(resolution / 2)
 }
 
 // pods are the pods of a view: "namespace/pod@node".

@@ -84,7 +84,7 @@ func (s *Snapshot) Close() {
 	s.flights.Wait()
 }
 
-// Current returns the snapshot of the last slot that has ended. If there is
+// Current returns the snapshot of the last slot that was sampled. If there is
 // none yet it asks the nodes, together with everyone else who waits for it, and
 // returns when they have answered or failed; or when ctx ends, with what has
 // come until then.
@@ -113,7 +113,7 @@ func (s *Snapshot) Current(ctx context.Context) *View {
 // moved since, its new node is found a slot later. Otherwise it is as Current.
 func (s *Snapshot) Finding(ctx context.Context, namespace, pod string) *View {
 	v, _, fresh := s.refresh()
-	before := s.lastEnded() - int64(s.resolution/time.Second)
+	before := s.lastSampled() - int64(s.resolution/time.Second)
 	if fresh || (v.slot >= before && v.runs(namespace, pod) && slices.Equal(v.expected, s.expected.Nodes())) {
 		return v
 	}
@@ -122,10 +122,10 @@ func (s *Snapshot) Finding(ctx context.Context, namespace, pod string) *View {
 
 // refresh begins a flight if there is something to ask. It returns the snapshot
 // as it is, the flight that is under way, if any, and whether the snapshot is
-// that of the last slot that has ended.
+// that of the last slot that was sampled.
 func (s *Snapshot) refresh() (v *View, f *flight, fresh bool) {
 	expected := s.expected.Nodes()
-	slot := s.lastEnded()
+	slot := s.lastSampled()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v = s.current.Load()
@@ -136,11 +136,9 @@ func (s *Snapshot) refresh() (v *View, f *flight, fresh bool) {
 	return v, s.flight, fresh
 }
 
-// lastEnded is the last slot that has ended: all agents have had time to
-// sample it, whatever their phase.
-func (s *Snapshot) lastEnded() int64 {
-	return model.SlotOf(time.Now(), s.resolution) - int64(s.resolution/time.Second)
-}
+// lastSampled is the last slot that all agents have had time to sample, whatever
+// their phase.
+func (s *Snapshot) lastSampled() int64 { return model.Sampled(time.Now(), s.resolution) }
 
 // A flight is one question to all nodes that have not answered for its slot.
 type flight struct {

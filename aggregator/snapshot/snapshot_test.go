@@ -28,8 +28,8 @@ func TestOneFlightASlot(t *testing.T) {
 		}
 		all.Wait()
 		slot := s.Current(t.Context()).slot
-		if want := model.SlotOf(time.Now(), resolution) - 15; slot != want {
-			t.Errorf("slot %d, the last that ended is %d", slot, want)
+		if want := model.Sampled(time.Now(), resolution); slot != want {
+			t.Errorf("slot %d, the last that was sampled is %d", slot, want)
 		}
 		if rounds, asked := f.count(); rounds != 1 || fmt.Sprint(asked) != "[a 0 b 0]" {
 			t.Errorf("%d rounds, asked %v", rounds, asked)
@@ -110,6 +110,27 @@ func TestRetry(t *testing.T) {
 		expect(t, "missing", missing(v), "")
 		if rounds, asked := f.count(); rounds != 1 || fmt.Sprint(asked) != "[b 0]" {
 			t.Errorf("%d rounds, asked %v", rounds, asked)
+		}
+	})
+}
+
+// TestLate: a node whose kubelet takes long for its answer, and which has nothing of
+// the slot yet, is asked again.
+func TestLate(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet("a", "b")
+		f.late["b"] = 1
+		s := f.open(t)
+		v := s.Current(t.Context())
+		expect(t, "missing", missing(v), "b stale 15")
+		f.change(func() { f.late["b"] = 0 })
+		time.Sleep(retryAfter)
+		s.Current(t.Context())
+		synctest.Wait()
+		again := s.Current(t.Context())
+		expect(t, "missing", missing(again), "")
+		if again.Slot() != v.Slot() {
+			t.Errorf("slot %d, then %d", v.Slot(), again.Slot())
 		}
 	})
 }

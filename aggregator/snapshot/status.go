@@ -43,9 +43,9 @@ func (s *stats) index(x *index) {
 // A Status is the state of the snapshot, as JSON.
 type Status struct {
 	// Slot is the one that is shown, nil before the first question; the next
-	// question asks the nodes if it is older than Ended.
-	Slot  *time.Time `json:"slot,omitempty"`
-	Ended time.Time  `json:"ended"`
+	// question asks the nodes if it is older than Sampled.
+	Slot    *time.Time `json:"slot,omitempty"`
+	Sampled time.Time  `json:"sampled"`
 	// Nodes are the expected nodes by outcome.
 	Nodes map[coverage.Outcome]int `json:"nodes"`
 	// Pods are those with values, Bytes what their chunks and the nodes' take,
@@ -86,9 +86,9 @@ func (s *Snapshot) Status() Status {
 	f := s.flight
 	s.mu.Unlock()
 	v := s.current.Load()
-	ended := time.Unix(s.lastEnded(), 0).UTC()
+	sampled := time.Unix(s.lastSampled(), 0).UTC()
 	st := Status{
-		Ended: ended, Nodes: v.stats.nodes, Pods: v.stats.pods, Bytes: v.stats.bytes, LargestNode: v.stats.largest,
+		Sampled: sampled, Nodes: v.stats.nodes, Pods: v.stats.pods, Bytes: v.stats.bytes, LargestNode: v.stats.largest,
 		Directory: v.stats.places, Gone: v.stats.gone, Namespaces: v.stats.namespaces, Missing: []MissingNode{},
 	}
 	if v.slot != 0 {

@@ -13,7 +13,7 @@ type node struct {
 	number int32
 	answer *answer // the last that could be used; nil: none
 	// tried is the slot of the last flight in which it was to be asked; result is
-	// how that ended, at failed if it did not end well.
+	// how that ended, at failed.
 	tried  int64
 	result fanout.Result
 	failed time.Time
@@ -46,10 +46,10 @@ func (n *node) wants(slot int64, now time.Time) bool {
 	return n.tried != slot || (!retry.IsZero() && !now.Before(retry))
 }
 
-// retry is when to ask the node once more for that slot, as it failed; the zero
-// time is not to.
+// retry is when to ask the node once more for that slot, as it failed or has
+// nothing of the slot yet; the zero time is not to.
 func (n *node) retry(slot int64) time.Time {
-	if n.tried != slot || n.result.Outcome == coverage.OK {
+	if n.tried != slot || (n.result.Outcome == coverage.OK && (n.answer.slot == slot || n.answer.slot == 0)) {
 		return time.Time{}
 	}
 	return n.failed.Add(retryAfter)

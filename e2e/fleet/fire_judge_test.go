@@ -213,7 +213,7 @@ func (f *fire) checkPod(t *testing.T, a *aggregator, key string) error {
 			t.Errorf("%s: no container, or not all of it: %+v", path, r.answer)
 		}
 		// A pod that has been replaced since may be anywhere.
-		if newest := f.lastEnded(); !f.has(t, f.ledger.owner[pod], key, newest) {
+		if newest := f.lastSampled(); !f.has(t, f.ledger.owner[pod], key, newest) {
 			continue
 		}
 		if !r.Coverage.Complete || r.Coverage.Expected != 1 {
@@ -233,7 +233,5 @@ func (f *fire) has(t *testing.T, node, key string, slot int64) bool {
 	return len(pods[key]) > 0
 }
 
-// lastEnded is the slot that newest values are of.
-func (f *fire) lastEnded() int64 {
-	return model.SlotOf(time.Now(), f.cfg.Resolution) - int64(f.cfg.Resolution/time.Second)
-}
+// lastSampled is the slot that newest values are of.
+func (f *fire) lastSampled() int64 { return model.Sampled(time.Now(), f.cfg.Resolution) }

@@ -13,7 +13,7 @@ import (
 // stale: then they are shown, for a while, with what they had.
 func (f *fire) checkLatest(t *testing.T, a *aggregator, out bad) error {
 	t.Helper()
-	before := f.lastEnded()
+	before := f.lastSampled()
 	r := f.ask(t, a, "/api/v1/node?latest=true")
 	slot := f.newestSlot(t, before, r)
 	absent := f.all()
@@ -34,7 +34,7 @@ func (f *fire) checkLatest(t *testing.T, a *aggregator, out bad) error {
 // checkLatestPods checks the newest values of the pods of the ledger's namespace.
 func (f *fire) checkLatestPods(t *testing.T, a *aggregator, out bad, sized []string) error {
 	t.Helper()
-	before := f.lastEnded()
+	before := f.lastSampled()
 	r := f.ask(t, a, "/api/v1/pod/"+ledgerNamespace+"?latest=true")
 	slot := f.newestSlot(t, before, r)
 	absent := f.all()
@@ -102,7 +102,7 @@ func (f *fire) newest(t *testing.T, node, key string, got []pointJSON, slot int6
 }
 
 // newestSlot is the slot that an answer is of, which was asked for after before
-// was the last one that had ended.
+// was the last one that was sampled.
 func (f *fire) newestSlot(t *testing.T, before int64, r fireAnswer) int64 {
 	t.Helper()
 	newest, empty := uint64(0), ""
@@ -121,7 +121,7 @@ func (f *fire) newestSlot(t *testing.T, before int64, r fireAnswer) int64 {
 			look(p.Name, c.Metrics)
 		}
 	}
-	after, slot := f.lastEnded(), int64(newest)
+	after, slot := f.lastSampled(), int64(newest)
 	if empty != "" {
 		t.Errorf("%s is shown without a point", empty)
 	}

@@ -136,9 +136,8 @@ func (h *handler) ask(c *gin.Context, q Question) (p params, answer Answer, ok b
 	}
 	q.From, q.To, q.Timeout, q.Latest = p.from, p.to, p.timeout, p.latest
 	if p.latest {
-		resolution := int64(h.cfg.Resolution / time.Second)
-		q.To = model.SlotOf(now, h.cfg.Resolution) - resolution
-		q.From = q.To - model.StaleSlots*resolution
+		q.To = model.Sampled(now, h.cfg.Resolution)
+		q.From = q.To - model.StaleSlots*int64(h.cfg.Resolution/time.Second)
 		p.from, p.to = q.From, q.To
 	}
 	q.Metrics = model.MetricsOf(p.metrics...)

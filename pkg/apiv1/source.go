@@ -18,8 +18,9 @@ import (
 // what is known.
 type Question struct {
 	model.Query
-	// Latest asks for the newest scrape of each node. To is the last slot that
-	// has ended then; what is older than From is not shown any more.
+	// Latest asks for the newest scrape of each node. To is the last slot that all
+	// have sampled then ([model.Sampled]); what is older than From is not shown any
+	// more.
 	Latest bool
 	// Node, if not empty, is the only node to ask.
 	Node string
@@ -40,7 +41,7 @@ type Answer struct {
 	// and is the same in every process: it becomes the ETag.
 	Tag string
 	// Slot, if not 0, is the last slot of newest values, in Unix seconds: another
-	// one may have ended after the question was asked.
+	// one may have come after the question was asked.
 	Slot int64
 	// Done, if not nil, is called once nothing more is read of the answer.
 	Done func()

@@ -30,6 +30,11 @@ func SlotOf(t time.Time, res time.Duration) int64 {
 	return floor(t.Unix(), int64(res/time.Second))
 }
 
+// Sampled returns the start of the last slot at time t of which every node that is
+// well has its sample, in Unix seconds: agents sample in the first half of a slot, and
+// a tenth more is for the kubelets' answers.
+func Sampled(t time.Time, res time.Duration) int64 { return SlotOf(t.Add(-res*6/10), res) }
+
 // BlockOf returns the start of the block that a slot lies in, in Unix seconds.
 func BlockOf(slot int64) int64 { return floor(slot, BlockSeconds) }
 

@@ -94,7 +94,7 @@ func newStream(w http.ResponseWriter, r *http.Request) *stream {
 	w.Header().Set("Content-Type", info.MediaType+";stream=watch")
 	w.WriteHeader(http.StatusOK)
 	s := &stream{
-		out: streaming.NewEncoder(info.StreamSerializer.Framer.NewFrameWriter(w),
+		out: streaming.NewEncoder(info.StreamSerializer.NewFrameWriter(w),
 			scheme.Codecs.EncoderForVersion(info.StreamSerializer.Serializer, corev1.SchemeGroupVersion)),
 		object: scheme.Codecs.EncoderForVersion(info.Serializer, versions),
 		flush:  func() { _ = http.NewResponseController(w).Flush() },

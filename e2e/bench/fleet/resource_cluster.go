@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/e2e/bench/apiserver"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/ideal"
-	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/virtual"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/identity/identitytest"
@@ -50,7 +47,7 @@ func alone(i, n int) bool { return i < n/2 }
 
 // A deployed is a fleet of deployments, and its API server.
 type deployed struct {
-	*fleet
+	agents      *fleet
 	api         *child.Process
 	kubeconfig  string
 	frontProxy  identity.Files // its certificate
@@ -69,7 +66,7 @@ func (b *bench) theDeployed(ctx context.Context) (*deployed, error) {
 	b.fleet, b.aggregator, b.limit = nil, nil, nil
 	d := &deployed{deployments: deployments(b.cfg.Nodes)}
 	var err error
-	if d.fleet, err = b.startFleet(ctx, d.deployments); err != nil {
+	if d.agents, err = b.startFleet(ctx, d.deployments); err != nil {
 		return nil, err
 	}
 	dir := b.path("front-proxy")
@@ -85,14 +82,14 @@ func (b *bench) theDeployed(ctx context.Context) (*deployed, error) {
 	}
 	var at apiserver.Result
 	d.api, err = b.startJob(ctx, "apiserver", apiserver.Request{
-		Files: d.APIServer, FrontProxyCA: ca.CA(),
+		Files: d.agents.APIServer, FrontProxyCA: ca.CA(),
 		Nodes: b.cfg.Nodes, Pods: pods, Resolution: b.cfg.Resolution, Seed: b.cfg.Seed, Deployments: d.deployments, Namespace: namespace,
 	}, &at)
 	if err != nil {
 		return nil, err
 	}
 	d.kubeconfig = b.path("kubeconfig")
-	if err := os.WriteFile(d.kubeconfig, apiserver.Kubeconfig(at.URL, d.APIServer.CA), 0o600); err != nil {
+	if err := os.WriteFile(d.kubeconfig, apiserver.Kubeconfig(at.URL, d.agents.APIServer.CA), 0o600); err != nil {
 		return nil, err
 	}
 	b.deployed = d
@@ -110,7 +107,7 @@ func (d *deployed) asked(hold bool) (c apiserver.Counts, err error) {
 
 // startMetricsAPI starts an aggregator that serves metrics.k8s.io.
 func (b *bench) startMetricsAPI(ctx context.Context, d *deployed, join bool) (*aggregator, error) {
-	a, err := b.startAggregator(ctx, d.fleet, join, "--expected-nodes=kubernetes", "--namespace="+namespace,
+	a, err := b.startAggregator(ctx, d.agents, join, "--expected-nodes=kubernetes", "--namespace="+namespace,
 		"--kubeconfig="+d.kubeconfig, "--resource-metrics", "--resource-listen="+resourceAddress)
 	if err == nil {
 		b.ends = append(b.ends, a.stop)
@@ -152,7 +149,7 @@ func (b *bench) theMetricsAPI(ctx context.Context) (*metricsAPI, error) {
 		return nil, err
 	}
 	b.Progress("the ideal starts")
-	q := ideal.Request{Files: d.Aggregator, Kubeconfig: d.kubeconfig, Pods: b.path("pods"), Nodes: b.path("nodes")}
+	q := ideal.Request{Files: d.agents.Aggregator, Kubeconfig: d.kubeconfig, Pods: b.path("pods"), Nodes: b.path("nodes")}
 	if err := errors.Join(os.WriteFile(q.Pods, listed.pods.body, 0o600), os.WriteFile(q.Nodes, listed.nodes.body, 0o600)); err != nil {
 		return nil, err
 	}
@@ -169,170 +166,4 @@ func (b *bench) theMetricsAPI(ctx context.Context) (*metricsAPI, error) {
 	}
 	b.metricsAPI = m
 	return m, nil
-}
-
-// lists are those of all pods and nodes.
-type lists struct{ pods, nodes answered }
-
-// firstLists asks a new aggregator for everything, as soon as it is ready, until it
-// has everything.
-func (b *bench) firstLists(ctx context.Context, m *metricsAPI) (l lists, err error) {
-	a := m.aggregator
-	if err := b.awaitPage(ctx, a, "/readyz"); err != nil {
-		return l, err
-	}
-	ready := time.Since(a.began)
-	of := m.deployments[0]
-	if l.pods, err = b.whole(ctx, m, listOf(of), replicas); err != nil {
-		return l, err
-	}
-	wall := time.Since(a.began)
-	cpu, err := meter.CPUOf(a.PID())
-	if err != nil {
-		return l, err
-	}
-	counts, err := m.asked(false)
-	if err != nil {
-		return l, err
-	}
-	if len(counts.Unknown) > 0 {
-		b.Notes = append(b.Notes, fmt.Sprintf("The stand-in API server was asked for what it does not have: %v.", counts.Unknown))
-	}
-	if len(b.Of("resource-start")) > 0 {
-		if err := child.Wait(ctx, b.cfg.Settle); err != nil {
-			return l, err
-		}
-		r, err := meter.ResidentOf(a.PID())
-		if err != nil {
-			return l, err
-		}
-		b.Set("resource-start/wall", wall.Seconds(), "of %d pods; asked for when /readyz says ready, %.1f s after the start; the API server listed %d pods meanwhile", l.pods.items, ready.Seconds(), counts.Pods)
-		b.Set("resource-start/cpu", cpu.Seconds(), "of the process until then")
-		b.Set("resource-start/memory", r.All, "%v after it; %v", b.cfg.Settle, r)
-		if err := b.profile(ctx, a, "heap", "resource.heap"); err != nil {
-			return l, err
-		}
-	}
-	if l.pods, err = b.whole(ctx, m, allPodMetrics, b.cfg.Nodes*pods); err != nil {
-		return l, err
-	}
-	l.nodes, err = m.client.get(ctx, allNodeMetrics, protobuf)
-	return l, err
-}
-
-// whole asks for pods until there are so many, but for a few.
-func (b *bench) whole(ctx context.Context, m *metricsAPI, path string, pods int) (r answered, err error) {
-	for began := time.Now(); ; {
-		if r, err = m.client.get(ctx, path, protobuf); err == nil && r.items*100 >= pods*wholePercent {
-			return r, nil
-		}
-		if ctx.Err() != nil || time.Since(began) > startWithin {
-			return r, errors.Join(fmt.Errorf("%s has %d pods of %d", path, r.items, pods), err, ctx.Err())
-		}
-		b.Progress("%s has %d pods of %d, %v", path, r.items, pods, err)
-		if err := child.Wait(ctx, afterwards); err != nil {
-			return r, err
-		}
-	}
-}
-
-// awaitPage waits until an aggregator says on a page of its probes that it is well.
-func (b *bench) awaitPage(ctx context.Context, a *aggregator, page string) error {
-	for {
-		if err := child.Wait(ctx, afterwards); err != nil {
-			return err
-		}
-		resp, err := a.get(ctx, a.api+page)
-		if err == nil {
-			var why []byte
-			why, err = io.ReadAll(resp.Body)
-			resp.Body.Close()
-			if err == nil && resp.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = fmt.Errorf("%s: %.300s", resp.Status, why)
-		}
-		if time.Since(a.began) > startWithin {
-			return fmt.Errorf("%s after %v: %w", page, startWithin, err)
-		}
-	}
-}
-
-// resourceStart measures the start.
-func (b *bench) resourceStart(ctx context.Context) error {
-	_, err := b.theMetricsAPI(ctx)
-	return err
-}
-
-// resourceMemory measures what knowing all pods takes: of an aggregator that knows
-// nobody in the fleet, and has no connections, before it is told the pods and after.
-func (b *bench) resourceMemory(ctx context.Context) (err error) {
-	d, err := b.theDeployed(ctx)
-	if err != nil {
-		return err
-	}
-	if m := b.metricsAPI; m != nil { // or it would take some of the cores
-		if err := errors.Join(m.aggregator.stop(), m.ideal.Stop()); err != nil {
-			return err
-		}
-		b.metricsAPI = nil
-	}
-	if _, err := d.asked(true); err != nil {
-		return err
-	}
-	a, err := b.startMetricsAPI(ctx, d, false)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.stop()) }()
-	if err := b.awaitPage(ctx, a, "/healthz"); err != nil {
-		return err
-	}
-	if err := child.Wait(ctx, b.cfg.Settle/2); err != nil {
-		return err
-	}
-	before, err := meter.ResidentOf(a.PID())
-	if err != nil {
-		return err
-	}
-	cpu, err := meter.CPUOf(a.PID())
-	if err != nil {
-		return err
-	}
-	if _, err := d.asked(false); err != nil {
-		return err
-	}
-	began := time.Now()
-	stop := b.profileDuring(ctx, a, "resource memory")
-	for known := 0.; int(known)*100 < b.cfg.Nodes*pods*wholePercent; {
-		if err := child.Wait(ctx, afterwards); err != nil {
-			return err
-		}
-		if known, err = a.metric(ctx, "rollcall_pods_running"); err != nil {
-			return err
-		}
-		if time.Since(began) > startWithin {
-			return fmt.Errorf("%.0f pods are known after %v", known, startWithin)
-		}
-	}
-	wall := time.Since(began)
-	spent, err := meter.CPUOf(a.PID())
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(child.Wait(ctx, b.cfg.Settle/2), stop()); err != nil {
-		return err
-	}
-	after, err := meter.ResidentOf(a.PID())
-	if err != nil {
-		return err
-	}
-	peak, err := meter.PeakOf(a.PID())
-	if err != nil {
-		return err
-	}
-	b.Set("resource-memory/pods", after.All-before.All, "resident %.1f MiB before (%v) and %.1f after (%v), %v after it knew them, at most %.1f MiB meanwhile",
-		before.All, before, after.All, after, b.cfg.Settle/2, peak)
-	b.Set("resource-memory/cpu", (spent - cpu).Seconds(), "in %.1f s, over TLS from the stand-in, on the same cores", wall.Seconds())
-	return nil
 }

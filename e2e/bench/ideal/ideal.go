@@ -63,7 +63,10 @@ func Job(ctx context.Context, p *child.Parent) error {
 	if err != nil {
 		return err
 	}
-	cfg.QPS = -1 // as an aggregator
+	// As an aggregator.
+	cfg.ContentType = runtime.ContentTypeProtobuf
+	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	cfg.QPS = -1
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return err

@@ -32,11 +32,11 @@ const (
 	// tokenTTL is how long a verdict about a token is believed, of the API
 	// server's TokenReview: what k8s.io/apiserver's servers do.
 	tokenTTL = 10 * time.Second
-	// allowedTTL is how long a right is believed, of a SubjectAccessReview. The
-	// API server has checked it itself for what it passes on, and asks the same for
-	// each namespace with a HorizontalPodAutoscaler every 15 s: with less than that
-	// each would be another review.
-	allowedTTL, deniedTTL = time.Minute, 10 * time.Second
+	// allowedTTL is how long a right is believed, of a SubjectAccessReview: as long
+	// as kubelets do. The API server has checked it itself for what it passes on, and
+	// asks for each HorizontalPodAutoscaler every 15 s, each of which is a right of
+	// its own, as selectors are part of it.
+	allowedTTL, deniedTTL = 5 * time.Minute, 10 * time.Second
 	reviewTimeout         = 10 * time.Second
 )
 

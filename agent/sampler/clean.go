@@ -140,8 +140,8 @@ func (c *cleaner) judge(e entity, v *model.Sample) (m measurement, ok bool) {
 	case known:
 		m.doubted = zero && used(total-before.total, m.at-before.at)
 		m.measure(cpu, hasCPU && !m.doubted, total-before.total, m.at-before.at)
-	case v.Start > 0 && age > 0 && age < youngFor:
-		m.doubted = zero && used(total, age)
+	case v.Start > 0 && age >= 0 && age < youngFor:
+		m.doubted = zero && (age == 0 || used(total, age))
 		if age >= leastAge {
 			m.measure(cpu, hasCPU && !m.doubted, total, age)
 		}
@@ -164,6 +164,9 @@ func (m *measurement) measure(cpu uint64, hasCPU bool, grown uint64, seconds int
 		if seconds > meanFor {
 			return
 		}
+	}
+	if seconds > int64(oldAfter/time.Second) {
+		return // that is no rate of now
 	}
 	m.mean, m.window = grown/uint64(seconds), uint64(seconds)*1000
 }

@@ -310,16 +310,17 @@ func TestWindows(t *testing.T) {
 			{2990, 100e6, 50e9, start, -1, -1}, {3005, 100e6, 1e9, start, -1, -1}, {3020, 100e6, 2.5e9, start, 15000, -1}},
 		"the counter began anew, and the rate is 0": {
 			{2990, 100e6, 50e9, start, -1, -1}, {3005, 0, 1e9, start, -1, -1}},
-		"the clock was set back":   {{2990, 100e6, 50e9, start, -1, -1}, {2980, 100e6, 51e9, start, -1, -1}},
-		"first seen, long started": {{3005, 100e6, 50e9, start, -1, -1}},
-		"9 s old":                  {{3009, 0, 9e8, 3000, -1, -1}},
-		"10 s old":                 {{3010, 0, 1e9, 3000, 10000, 1e8}},
-		"14 s old":                 {{3014, 0, 14e8, 3000, 14000, 1e8}},
-		"15 s old, with a rate":    {{3015, 1e8, 15e8, 3000, 15000, -1}},
-		"16 s old":                 {{3016, 2e8, 16e8, 3000, 16000, 1e8}},
-		"started in the future":    {{3016, 2e8, 16e8, 3020, -1, -1}},
-		"start not known":          {{3016, 2e8, 16e8, 0, -1, -1}, {3031, 2e8, 46e8, 0, 15000, -1}},
-		"restarted since":          {{2990, 1e8, 50e9, start, -1, -1}, {3016, 0, 16e8, 3000, 16000, 1e8}},
+		"the clock was set back":          {{2990, 100e6, 50e9, start, -1, -1}, {2980, 100e6, 51e9, start, -1, -1}},
+		"first seen, long started":        {{3005, 100e6, 50e9, start, -1, -1}},
+		"9 s old":                         {{3009, 0, 9e8, 3000, -1, -1}},
+		"after an outage, without a rate": {{2000, 100e6, 50e9, start, -1, -1}, {2900, 0, 59e9, start, -1, -1}},
+		"10 s old":                        {{3010, 0, 1e9, 3000, 10000, 1e8}},
+		"14 s old":                        {{3014, 0, 14e8, 3000, 14000, 1e8}},
+		"15 s old, with a rate":           {{3015, 1e8, 15e8, 3000, 15000, -1}},
+		"16 s old":                        {{3016, 2e8, 16e8, 3000, 16000, 1e8}},
+		"started in the future":           {{3016, 2e8, 16e8, 3020, -1, -1}},
+		"start not known":                 {{3016, 2e8, 16e8, 0, -1, -1}, {3031, 2e8, 46e8, 0, 15000, -1}},
+		"restarted since":                 {{2990, 1e8, 50e9, start, -1, -1}, {3016, 0, 16e8, 3000, 16000, 1e8}},
 	}
 	for name, steps := range cases {
 		t.Run(name, func(t *testing.T) {

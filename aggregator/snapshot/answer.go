@@ -9,6 +9,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
+	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 // relistAfter is how old a node's list of pods may get, in seconds, although
@@ -54,6 +55,11 @@ func (a *answer) wantsList(slot int64, node int32) bool {
 		return slot-a.tried >= relistFailed
 	}
 	return slot-a.listed >= relistAfter+int64(node%relistFailed)
+}
+
+// shown tells whether the answer has values that are shown in a slot.
+func (a *answer) shown(slot int64, resolution time.Duration) bool {
+	return a != nil && a.slot != 0 && slot-a.slot <= model.StaleSlots*int64(resolution/time.Second)
 }
 
 // A question is what one node is asked in a flight.

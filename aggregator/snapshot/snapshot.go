@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -193,6 +194,9 @@ func (s *Snapshot) fly(f *flight) {
 			return &agents.Error{Node: f.nodes[i], Outcome: coverage.VersionSkew, Err: fmt.Errorf(
 				"it samples every %v, this aggregator expects every %v; --metric-resolution has to be the same", latest.Resolution, s.resolution)}
 		}
+		if whole && len(latest.Chunks) == 0 && q.before.shown(q.to, s.resolution) {
+			return &agents.Error{Node: f.nodes[i], Outcome: coverage.Refused, Err: errEmpty}
+		}
 		a, changed, unreadable := q.understand(&latest, whole)
 		if unreadable != nil {
 			return &agents.Error{Node: f.nodes[i], Outcome: coverage.Truncated, Err: unreadable}
@@ -210,6 +214,9 @@ func (s *Snapshot) fly(f *flight) {
 	close(f.done)
 	s.metrics.flew(f)
 }
+
+// errEmpty is why a node keeps its last values although it answers.
+var errEmpty = errors.New("its agent has lost its samples, and has no new one yet")
 
 func (f *flight) add(x said) {
 	f.mu.Lock()

@@ -10,7 +10,6 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
-	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
 // A View is the snapshot of one slot. It never changes.
@@ -73,7 +72,7 @@ func (v *View) see(n *node) seen {
 		x.listed = a.listed != 0
 		x.current = a.asked == v.slot
 		x.asked = x.asked || x.current
-		if v.slot-a.slot <= v.staleSeconds() && a.slot != 0 {
+		if a.shown(v.slot, v.resolution) {
 			x.answer = a
 		}
 	}
@@ -107,11 +106,6 @@ func (v *View) see(n *node) seen {
 		x.missing = &m
 	}
 	return x
-}
-
-// staleSeconds is how much older than the slot values may be to be shown.
-func (v *View) staleSeconds() int64 {
-	return model.StaleSlots * int64(v.resolution/time.Second)
 }
 
 // due tells whether failed nodes should be asked again.

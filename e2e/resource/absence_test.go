@@ -124,14 +124,14 @@ func TestFailures(t *testing.T) {
 			f.until(137)
 			f.expect("shop/cart", "app 100m 64Mi @120 20s")
 		}),
-		"agent started anew, without its ring, in a slot that nobody has asked for": broken(emptyAnswer, running(func(f *fleet) {
+		"agent started anew, without its ring, in a slot that nobody has asked for": running(func(f *fleet) {
 			f.until(106)
 			f.node().restart(false)
 			f.until(107)
 			f.expect("shop/cart", "app 100m 64Mi @80 20s")
 			f.until(122)
 			f.expect("shop/cart", "app 100m 64Mi @100 30s")
-		})),
+		}),
 		"agent started anew, without its ring, late in a slot": broken(lateSlot, func(f *fleet) {
 			f.run(f.node(), "shop/cart/1", "app")[0].rest = 4
 			f.begin()

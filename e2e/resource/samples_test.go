@@ -102,9 +102,6 @@ func TestAges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFleet(t, []string{"node-1"}, func(f *fleet) {
-				if name == "0 s, cpu 0" {
-					skip(f, zeroAtBirth)
-				}
 				f.begin()
 				f.until(125 - c.age)
 				f.tell(f.node(), "shop/cart/1", "app")

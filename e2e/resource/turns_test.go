@@ -106,7 +106,7 @@ func (l *life) happen() {
 	what := ""
 	switch l.dice.IntN(16) {
 	case 0:
-		if what = "container restarted"; l.zeros && (l.now()+l.epoch)%c.every == c.rest { // see zeroAtBirth
+		if what = "container restarted"; l.zeros && (l.now()+l.epoch)%c.every == c.rest { // a cpu of 0 is believed for a moment
 			return
 		}
 		c.restart()

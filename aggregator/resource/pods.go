@@ -181,7 +181,9 @@ func (b *builder) pod(view *snapshot.View, p *pods.Pod, m *metrics.PodMetrics) e
 	}
 	m.Namespace, m.Name, m.Labels = p.Namespace, p.Name, p.Labels.Map()
 	// One interval for all: it ends where the first one ends, so that it is not
-	// later than what any of the numbers say, and begins where the first begins.
+	// later than what any of the numbers say, and begins where the first begins. It
+	// never goes back when a container comes or ends; until the one that was measured
+	// first is measured again, the others' numbers may be newer under the same end.
 	begin, end := containers[0].begin, containers[0].end
 	for i := range containers {
 		begin, end = min(begin, containers[i].begin), min(end, containers[i].end)

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
@@ -25,16 +25,11 @@ const (
 // in the end the one is compared with the other.
 type diary struct {
 	*usage
-	strict bool
-	stop   context.CancelFunc
-	done   sync.WaitGroup
+	*book
+	stop context.CancelFunc
+	done sync.WaitGroup
 
-	mu   sync.Mutex
 	said map[who]map[int64]sample // by its time, in Unix seconds
-	// answers are what metrics.k8s.io said, by its timestamp. Wrong are those that
-	// contradict others.
-	answers map[who]map[time.Time]answered
-	wrong   []string
 }
 
 // who is a container, or a node, without the rest.
@@ -47,19 +42,10 @@ type sample struct {
 	started int64
 }
 
-// answered is what metrics.k8s.io says.
-type answered struct {
-	cpu    float64 // in cores
-	memory int64
-	window time.Duration
-	alone  bool // the pod has no other container, so the timestamp is of this one
-}
-
-// write begins a diary. Strict is one in which what was said of a time does not
-// change; metrics-server's does, where a pod has several containers.
+// write begins a diary, whose book is strict, or is not.
 func (u *usage) write(strict bool) *diary {
 	ctx, stop := context.WithCancel(u.Context())
-	d := &diary{usage: u, strict: strict, stop: stop, said: map[who]map[int64]sample{}, answers: map[who]map[time.Time]answered{}}
+	d := &diary{usage: u, book: newBook(strict), stop: stop, said: map[who]map[int64]sample{}}
 	d.done.Go(func() {
 		t := time.NewTicker(diaryEvery)
 		defer t.Stop()
@@ -68,7 +54,7 @@ func (u *usage) write(strict bool) *diary {
 			for _, n := range u.c.Nodes {
 				_ = d.kubelet(ctx, n.Name)
 			}
-			_ = d.ask(ctx)
+			_ = d.ask(ctx, u.metrics)
 			select {
 			case <-ctx.Done():
 				return
@@ -94,8 +80,6 @@ func (d *diary) kubelet(ctx context.Context, node string) error {
 	if err := json.Unmarshal(body, &summary); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.says(who{node: node}, summary.Node.CPU, summary.Node.Memory, summary.Node.StartTime)
 	for _, p := range summary.Pods {
 		for _, c := range p.Containers {
@@ -113,39 +97,6 @@ func (d *diary) says(w who, cpu *stats.CPUStats, memory *stats.MemoryStats, star
 		d.said[w] = map[int64]sample{}
 	}
 	d.said[w][cpu.Time.Unix()] = sample{*cpu.UsageCoreNanoSeconds, int64(*memory.WorkingSetBytes), started.Unix()}
-}
-
-func (d *diary) ask(ctx context.Context) error {
-	nodes, err := d.metrics.NodeMetricses().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return err
-	}
-	pods, err := d.metrics.PodMetricses("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, n := range nodes.Items {
-		d.answer(who{node: n.Name}, n.Usage, n.Timestamp.Time, n.Window.Duration, true)
-	}
-	for _, p := range pods.Items {
-		for _, c := range p.Containers {
-			d.answer(who{"", p.Namespace, p.Name, c.Name}, c.Usage, p.Timestamp.Time, p.Window.Duration, len(p.Containers) == 1)
-		}
-	}
-	return nil
-}
-
-func (d *diary) answer(w who, usage corev1.ResourceList, at time.Time, window time.Duration, alone bool) {
-	a := answered{usage.Cpu().AsApproximateFloat64(), usage.Memory().Value(), window, alone}
-	if d.answers[w] == nil {
-		d.answers[w] = map[time.Time]answered{}
-	}
-	if before, known := d.answers[w][at]; known && before != a && d.strict {
-		d.wrong = append(d.wrong, fmt.Sprintf("%v at %v was %+v and is %+v", w, at, before, a))
-	}
-	d.answers[w][at] = a
 }
 
 // errEarlier is for what happened before the diary was begun.
@@ -173,6 +124,9 @@ func (d *diary) judge(least int) {
 		}
 	}
 	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before", compared, most*100, len(bad), earlier)
+	if slices.Sort(d.ages); len(d.ages) > 0 {
+		d.Logf("values were %v old in the median, %v at most", d.ages[len(d.ages)/2].Round(time.Second), d.ages[len(d.ages)-1].Round(time.Second))
+	}
 	bad = append(d.wrong, bad...)
 	for _, text := range bad[:min(len(bad), 10)] {
 		d.Errorf("wrong: %s", text)
@@ -183,7 +137,7 @@ func (d *diary) judge(least int) {
 }
 
 // compare looks for the samples that an answer is made of, and tells by what share
-// its CPU is off.
+// its CPU is off, where it is more than 10m.
 func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error) {
 	// Those of a pod's containers lie apart, and the pod has only one timestamp, and
 	// one window.
@@ -219,7 +173,7 @@ func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error
 			cpu := float64(used) / 1e9 / window
 			// Times are whole seconds there, and need not be here.
 			if allowed := 0.001 + cpu*1.2/window; math.Abs(cpu-a.cpu) <= allowed {
-				best = min(best, math.Abs(cpu-a.cpu)/max(cpu, 0.001))
+				best = min(best, math.Abs(cpu-a.cpu)/max(cpu, 0.01))
 			} else {
 				seen = append(seen, fmt.Sprintf("%d to %d: %.4f cores", since, t, cpu))
 			}

@@ -2,14 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/rest"
 	metrics "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
 )
 
@@ -29,21 +29,16 @@ type lister struct {
 	mu     sync.Mutex
 	asked  int
 	failed []string
-	empty  int // lists without a pod, which an autoscaler takes for a failure
+	empty  int            // lists without a pod, which an autoscaler takes for a failure
+	kinds  map[string]int // of failures, by what the error says
 	took   []time.Duration
 }
 
 // list lists until the lister is ended.
 func (u *usage) list() *lister {
-	cfg := rest.CopyConfig(u.c.REST)
-	cfg.QPS = -1 // without a limit
-	cfg.ContentType = runtime.ContentTypeProtobuf
-	client, err := metrics.NewForConfig(cfg)
-	if err != nil {
-		u.Fatal(err)
-	}
+	client := u.asker(u.c.REST)
 	ctx, stop := context.WithCancel(u.Context())
-	l := &lister{stop: stop}
+	l := &lister{stop: stop, kinds: map[string]int{}}
 	l.done.Go(func() {
 		t := time.NewTicker(listEvery)
 		defer t.Stop()
@@ -79,7 +74,8 @@ func (l *lister) once(ctx context.Context, client metrics.MetricsV1beta1Interfac
 	l.asked++
 	l.took = append(l.took, time.Since(began))
 	if err != nil {
-		l.failed = append(l.failed, fmt.Sprintf("%s after %v: %v", began.Format("15:04:05.000"), time.Since(began).Round(time.Millisecond), err))
+		l.kinds[detail(err)]++
+		l.failed = append(l.failed, fmt.Sprintf("%s after %v: %v", began.Format("15:04:05.000"), time.Since(began).Round(time.Millisecond), detail(err)))
 	} else if len(pods.Items) == 0 {
 		l.empty++
 	}
@@ -97,11 +93,23 @@ func (l *lister) report(u *usage, what string, most int) {
 		}
 		return l.took[int(share*float64(len(l.took)-1))].Round(time.Millisecond)
 	}
-	u.Logf("%s: %d lists, %d failed, %d empty; p50 %v p99 %v most %v", what, l.asked, len(l.failed), l.empty, at(0.5), at(0.99), at(1))
+	u.Logf("%s: %d lists, %d failed, %d empty; p50 %v p99 %v most %v; %v", what, l.asked, len(l.failed), l.empty, at(0.5), at(0.99), at(1), l.kinds)
 	if len(l.failed)+l.empty > most {
 		u.Errorf("%s: %d lists failed and %d were empty, at most %d may: %v", what, len(l.failed), l.empty, most, l.failed[:min(len(l.failed), 10)])
 	}
 	if l.asked == 0 {
 		u.Errorf("%s: nothing was listed", what)
 	}
+}
+
+// detail is an error with what the API server said of it besides, if it had nothing
+// to pass on.
+func detail(err error) string {
+	var status interface{ Status() metav1.Status }
+	if errors.As(err, &status) && status.Status().Details != nil {
+		for _, c := range status.Status().Details.Causes {
+			return fmt.Sprintf("%v: %s", err, strings.TrimSpace(c.Message))
+		}
+	}
+	return err.Error()
 }

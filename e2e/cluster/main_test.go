@@ -42,8 +42,11 @@ func images() (all build.Choice) {
 		return matched && err == nil
 	}
 	all.MetricsServer = selected("TestMetricsAPI")
+	if all.MetricsServer || selected("TestRollcall") {
+		all.Tags = append(all.Tags, oldTag)
+	}
 	if selected("TestRollcall") {
-		all.Tags = []string{oldTag, newTag}
+		all.Tags = append(all.Tags, newTag)
 	}
 	return all
 }

@@ -12,20 +12,52 @@ import (
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/cluster"
 )
 
-// serviceOfMetricsServer is the Service of metrics-server.
-const serviceOfMetricsServer = "metrics-server"
+// The Services that serve metrics.k8s.io.
+const (
+	serviceOfMetricsServer = "metrics-server"
+	serviceOfRollcall      = "rollcall-metrics-api"
+)
 
-// TestMetricsAPI checks what metrics.k8s.io is expected to do: so far, of
-// metrics-server.
+// TestMetricsAPI puts Rollcall in the place of metrics-server, and then checks what
+// metrics.k8s.io is expected to do. What both can do is asked of both.
 func TestMetricsAPI(t *testing.T) {
-	c := startCluster(t, cluster.Config{Nodes: 3, Images: build.Choice{MetricsServer: true}}, usageNamespace, "kube-system")
-	for _, sub := range []struct {
+	c := startCluster(t, cluster.Config{Nodes: 3, Images: build.Choice{Tags: []string{oldTag}, MetricsServer: true}}, rollcall, usageNamespace, "kube-system")
+	type sub struct {
 		name string
 		run  func(*usage)
-	}{
+	}
+	run := func(t *testing.T, s sub) bool {
+		return t.Run(s.name, func(t *testing.T) { s.run(newUsage(t, c)) })
+	}
+	for _, s := range []sub{
 		{"metrics-server", (*usage).metricsServer},
+		{"replace metrics-server", (*usage).replace},
+		{"top", (*usage).top},
+		{"tables", (*usage).tables},
+		{"refusals", (*usage).refusals},
+		{"selectors", (*usage).selected},
+		{"pages", (*usage).pages},
+		{"of itself", (*usage).ofItself},
+		// What has to wait waits at the same time.
+		{"meanwhile", func(u *usage) {
+			for _, s := range []sub{
+				{"usage", (*usage).ofRollcall},
+				{"discovery", (*usage).discovery},
+				{"explain", (*usage).explain},
+				{"who may", (*usage).whoMay},
+				{"in turn", (*usage).inTurn},
+				{"lives", (*usage).lives},
+				{"kubelet away", (*usage).kubeletAway},
+			} {
+				run(u.T, sub{s.name, func(u *usage) { u.Parallel(); s.run(u) }})
+			}
+		}},
+		{"both aggregators killed", (*usage).bothKilled},
+		{"aggregators replaced", (*usage).replaced},
+		{"API server away", (*usage).apiServerAway},
+		{"agents gone", (*usage).agentsGone},
 	} {
-		if !t.Run(sub.name, func(t *testing.T) { sub.run(newUsage(&env{T: t, c: c})) }) {
+		if !run(t, s) {
 			break // what comes after would fail as well
 		}
 	}
@@ -47,11 +79,21 @@ func (u *usage) metricsServer() {
 		}
 		return nil
 	})
+	turned := u.turn(busy)
 	d := u.write(false)
-	u.served(serviceOfMetricsServer)
+	u.serves(serviceOfMetricsServer)
 	u.everything()
 	u.ofPods()
-	u.scale(busy)
+	u.follow(busy, turned)
+	d.judge(8)
+}
+
+// ofRollcall is the same of Rollcall, which takes over where metrics-server has left.
+func (u *usage) ofRollcall() {
+	d := u.write(true)
+	u.serves(serviceOfRollcall)
+	u.everything()
+	u.ofPods()
 	u.scale(idle)
-	d.judge(30)
+	d.judge(15)
 }

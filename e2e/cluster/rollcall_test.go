@@ -243,7 +243,7 @@ func (f *fleet) metric(p corev1.Pod, line string) float64 {
 // are checked against their own types.
 func (f *fleet) schema() {
 	f.kubectl(nil, "create", "namespace", rollcall)
-	for _, components := range [][]string{nil, {"persistent"}, {"kubelet-insecure-tls"}, {"persistent", "kubelet-insecure-tls"}} {
+	for _, components := range [][]string{nil, {"persistent"}, {"kubelet-insecure-tls"}, {"persistent", "kubelet-insecure-tls"}, {"metrics-api-standby"}, {"metrics-api"}} {
 		err := f.c.Apply(f.Context(), cluster.Manifests{Dir: f.manifests(), Tag: oldTag, Components: components, DryRun: true})
 		if err != nil {
 			f.Errorf("with components %v: %v", components, err)

@@ -28,44 +28,51 @@ var scaled = []string{"web", "mesh"}
 // HorizontalPodAutoscalers have followed. So what those decide is new.
 func (u *usage) scale(millicores int) {
 	u.Helper()
-	want, began := int32(few), metav1.Now().Rfc3339Copy()
+	u.follow(millicores, u.turn(millicores))
+}
+
+// turn has all pods of all Deployments burn so much, and returns when.
+func (u *usage) turn(millicores int) (began time.Time) {
+	u.Helper()
+	began = time.Now()
+	for _, name := range scaled {
+		u.eventually("turn the load of "+name, func(ctx context.Context) error {
+			pods, err := u.c.Client.CoreV1().Pods(usageNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + name})
+			if err != nil {
+				return err
+			}
+			turned := 0
+			for _, p := range pods.Items {
+				if p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodRunning {
+					continue
+				}
+				if err := u.order(ctx, p.Status.PodIP, millicores); err != nil {
+					return err
+				}
+				turned++
+			}
+			if turned == 0 {
+				return errors.New("none runs")
+			}
+			return nil
+		})
+	}
+	return began
+}
+
+// follow waits until the autoscalers have followed a turn.
+func (u *usage) follow(millicores int, began time.Time) {
+	u.Helper()
+	want, since := int32(few), metav1.NewTime(began).Rfc3339Copy()
 	if millicores == busy {
 		want = many
 	}
 	for _, name := range scaled {
-		u.turn(name, millicores)
-	}
-	for _, name := range scaled {
 		u.eventually(fmt.Sprintf("%s has %d replicas", name, want), func(ctx context.Context) error {
-			return u.followed(ctx, name, want, began)
+			return u.followed(ctx, name, want, since)
 		})
 	}
-	u.Logf("all scaled to %d after %v", want, time.Since(began.Time).Round(time.Second))
-}
-
-// turn has the pods of a Deployment burn so much.
-func (u *usage) turn(deployment string, millicores int) {
-	u.Helper()
-	u.eventually("turn the load of "+deployment, func(ctx context.Context) error {
-		pods, err := u.c.Client.CoreV1().Pods(usageNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + deployment})
-		if err != nil {
-			return err
-		}
-		turned := 0
-		for _, p := range pods.Items {
-			if p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodRunning {
-				continue
-			}
-			if err := u.order(ctx, p.Status.PodIP, millicores); err != nil {
-				return err
-			}
-			turned++
-		}
-		if turned == 0 {
-			return errors.New("none runs")
-		}
-		return nil
-	})
+	u.Logf("all scaled to %d %v after the load was turned", want, time.Since(began).Round(time.Second))
 }
 
 func (u *usage) order(ctx context.Context, pod string, millicores int) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	metrics "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
+
+	"github.com/rollcall-metrics/rollcall/e2e/cluster/cluster"
 )
 
 // usageNamespace has the pods of testdata/usage.yaml.
@@ -25,20 +28,29 @@ const mebibyte = 1 << 20
 // usage is known. Its checks are those of metrics-server's own end-to-end tests,
 // written anew.
 type usage struct {
-	*env
+	*fleet
 	metrics metrics.MetricsV1beta1Interface
 }
 
-// newUsage asks in protobuf, as controllers do.
-func newUsage(e *env) *usage {
-	cfg := rest.CopyConfig(e.c.REST)
+func newUsage(t *testing.T, c *cluster.Cluster) *usage {
+	u := &usage{fleet: &fleet{env: &env{T: t, c: c}}}
+	u.metrics = u.asker(c.REST)
+	return u
+}
+
+// asker is a client of metrics.k8s.io, wherever the configuration leads. It asks in
+// protobuf, as controllers do, and as often as it is told to.
+func (u *usage) asker(to *rest.Config) metrics.MetricsV1beta1Interface {
+	u.Helper()
+	cfg := rest.CopyConfig(to)
+	cfg.QPS = -1
 	cfg.ContentType = runtime.ContentTypeProtobuf
 	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	client, err := metrics.NewForConfig(cfg)
 	if err != nil {
-		e.Fatal(err)
+		u.Fatal(err)
 	}
-	return &usage{e, client}
+	return client
 }
 
 // An apiService is what is looked at of an APIService.
@@ -77,8 +89,8 @@ func (u *usage) available(ctx context.Context, service string) error {
 	return fmt.Errorf("%+v", s.Status.Conditions)
 }
 
-// served waits until a Service serves, with values of all nodes and pods.
-func (u *usage) served(service string) {
+// serves waits until a Service serves, with values of all nodes and pods.
+func (u *usage) serves(service string) {
 	u.Helper()
 	began := time.Now()
 	u.eventually("the APIService is available by "+service, func(ctx context.Context) error { return u.available(ctx, service) })
@@ -132,7 +144,7 @@ func (u *usage) everything() {
 	for _, m := range all.Items {
 		namespaces[m.Namespace]++
 	}
-	if namespaces[usageNamespace] < 7 || namespaces["kube-system"] < 2 {
+	if namespaces[usageNamespace] < 5 || namespaces["kube-system"] < 2 {
 		u.Errorf("pods of all namespaces are %v", namespaces)
 	}
 	u.Logf("pods with metrics: %v", namespaces)

@@ -111,7 +111,11 @@ func expected(truth standin.Truth) (node series, pods map[string]series) {
 					m.doubted = before.doubted
 				case known && total >= before.total:
 					m.doubted = at > before.at && (total-before.total)/(at-before.at) >= half
-				case !known && int64(at)-e.Start < 60 && int64(at) > e.Start:
+				case known: // the counter began anew
+					m.doubted = at > before.at && total/(at-before.at) >= half
+				case int64(at) == e.Start:
+					m.doubted = true
+				case int64(at)-e.Start < 60 && int64(at) > e.Start:
 					m.doubted = total/(at-uint64(e.Start)) >= half
 				}
 				if m.doubted {

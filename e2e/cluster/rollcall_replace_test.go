@@ -116,13 +116,24 @@ func (d *document) goesOn(service string) {
 	if err := d.available(d.Context(), service); err != nil {
 		d.Errorf("%s: %v", service, err)
 	}
-	list, err := d.c.Client.AutoscalingV2().HorizontalPodAutoscalers(usageNamespace).List(d.Context(), metav1.ListOptions{})
+	if service == serviceOfMetricsServer {
+		// It is ready after its first scrape, and needs two for a rate.
+		d.eventually("the autoscalers have something to go by", d.scaling)
+	} else if err := d.scaling(d.Context()); err != nil {
+		d.Error(err)
+	}
+}
+
+// scaling is an error if an autoscaler has nothing to go by.
+func (d *document) scaling(ctx context.Context) error {
+	list, err := d.c.Client.AutoscalingV2().HorizontalPodAutoscalers(usageNamespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		d.Fatal(err)
+		return err
 	}
 	for _, h := range list.Items {
 		if err := active(&h); err != nil || !slices.Contains(scaled, h.Name) {
-			d.Errorf("%s: %v", h.Name, err)
+			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
+	return nil
 }

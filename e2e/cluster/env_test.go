@@ -177,3 +177,30 @@ func (e *env) readFile(name string) string {
 	}
 	return string(text)
 }
+
+// believed waits until Kubernetes believes in these nodes, now and in a moment: after
+// the API server was away, a kubelet may take a minute and a half to renew its lease,
+// and before that its node is taken for dead, for a while, with all its pods.
+func (e *env) believed(nodes ...*cluster.Node) {
+	e.Helper()
+	const renewed = 15 * time.Second // kubelets do each 10 s
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	e.eventually(fmt.Sprintf("%v have renewed their leases", names), func(ctx context.Context) error {
+		for _, name := range names {
+			l, err := e.c.Client.CoordinationV1().Leases("kube-node-lease").Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if l.Spec.RenewTime == nil || time.Since(l.Spec.RenewTime.Time) > renewed {
+				return fmt.Errorf("%s did so at %v", name, l.Spec.RenewTime)
+			}
+		}
+		return nil
+	})
+	if err := e.c.AwaitNodes(e.Context(), names...); err != nil {
+		e.Fatal(err)
+	}
+}

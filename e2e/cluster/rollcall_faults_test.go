@@ -356,6 +356,22 @@ func (f *fleet) apiServerStopped() {
 
 // gossipKey rotates the key by the documented command.
 func (f *fleet) gossipKey() {
+	pods, err := f.pods(f.Context(), aggregators)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, p := range pods {
+		f.believed(f.nodeOf(p))
+	}
+	f.eventually("both aggregators are asked", func(ctx context.Context) error {
+		ready := f.kubectl(nil, "get", "endpointslices", "--namespace", rollcall, "-l", "kubernetes.io/service-name=rollcall-aggregator",
+			"-o", "jsonpath={.items[*].endpoints[*].conditions.ready}")
+		if ready != "true true" {
+			return errors.New(ready)
+		}
+		return nil
+	})
+	f.complete("all nodes answer", time.Time{})
 	secret := func() string {
 		return f.kubectl(nil, "get", "secret", "--namespace", rollcall, "rollcall-gossip", "--output", "jsonpath={.data}")
 	}
@@ -373,10 +389,7 @@ func (f *fleet) gossipKey() {
 
 // upgrade rolls out the second images under load.
 func (f *fleet) upgrade() {
-	// Kubernetes takes a minute and a half to believe in its nodes again.
-	if err := f.c.AwaitNodes(f.Context()); err != nil {
-		f.Fatal(err)
-	}
+	f.believed(f.c.Nodes...)
 	w := f.begin(&watch{replaced: true}, f.spare())
 	f.apply(cluster.Manifests{Tag: newTag, Patches: smallFleet})
 	f.complete("all nodes answer after the upgrade", time.Now())

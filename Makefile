@@ -55,7 +55,7 @@ test-scale: ## run the tests under fire with 5000 nodes, and gossip's with 300 m
 	ROLLCALL_SCALE=$(SCALE_GOSSIP) $(GO) test -run TestScale -count=1 -timeout 0 -v ./e2e/gossip
 
 # -p 1: with several packages at a time go test shows nothing before they end.
-e2e: ## run the tests on a real Kubernetes cluster on this machine, as root; 15 minutes, and 10 more the first time
+e2e: ## run the tests on a real Kubernetes cluster on this machine, as root; 20 minutes, and 13 more the first time
 	cd e2e/cluster && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout $(E2E_TIMEOUT) -v ./...
 
 cluster: ## run a real Kubernetes cluster with Rollcall on this machine, as root, until Ctrl-C

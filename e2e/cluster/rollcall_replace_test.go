@@ -10,6 +10,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 )
 
 // replace puts Rollcall in metrics-server's place, and back, and in its place again, by
@@ -102,6 +103,7 @@ func (d *document) back() {
 		d.Errorf("metrics-server's manifest, while Rollcall is asked: %v", err)
 	}
 	d.kubectl(nil, "rollout", "status", "--namespace", "kube-system", "deployment/metrics-server", "--timeout=2m")
+	d.warm()
 	d.goesOn(serviceOfRollcall)
 	d.run("Back", 1)
 	d.serves(serviceOfMetricsServer)
@@ -116,24 +118,42 @@ func (d *document) goesOn(service string) {
 	if err := d.available(d.Context(), service); err != nil {
 		d.Errorf("%s: %v", service, err)
 	}
-	if service == serviceOfMetricsServer {
-		// It is ready after its first scrape, and needs two for a rate.
-		d.eventually("the autoscalers have something to go by", d.scaling)
-	} else if err := d.scaling(d.Context()); err != nil {
-		d.Error(err)
-	}
-}
-
-// scaling is an error if an autoscaler has nothing to go by.
-func (d *document) scaling(ctx context.Context) error {
-	list, err := d.c.Client.AutoscalingV2().HorizontalPodAutoscalers(usageNamespace).List(ctx, metav1.ListOptions{})
+	list, err := d.c.Client.AutoscalingV2().HorizontalPodAutoscalers(usageNamespace).List(d.Context(), metav1.ListOptions{})
 	if err != nil {
-		return err
+		d.Fatal(err)
 	}
 	for _, h := range list.Items {
 		if err := active(&h); err != nil || !slices.Contains(scaled, h.Name) {
-			return fmt.Errorf("%s: %w", h.Name, err)
+			d.Errorf("%s: %v", h.Name, err)
 		}
 	}
-	return nil
+}
+
+// warm waits until metrics-server, which nobody asks yet, has rates of all pods: that
+// is what the document has people wait a minute for.
+func (d *document) warm() {
+	d.Helper()
+	d.eventually("metrics-server has rates of all pods", func(ctx context.Context) error {
+		servers, err := d.c.Client.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=metrics-server"})
+		if err != nil {
+			return err
+		}
+		pods, err := d.c.Client.CoreV1().Pods(usageNamespace).List(ctx, metav1.ListOptions{FieldSelector: "status.phase=Running"})
+		if err != nil {
+			return err
+		}
+		for _, server := range servers.Items {
+			cfg := rest.CopyConfig(d.c.REST)
+			cfg.Host = "https://" + server.Status.PodIP + ":10250"
+			cfg.CAFile, cfg.CAData, cfg.Insecure = "", nil, true // it has signed its certificate itself
+			got, err := d.asker(cfg).PodMetricses(usageNamespace).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return fmt.Errorf("%s: %w", server.Name, err)
+			}
+			if len(got.Items) < len(pods.Items) {
+				return fmt.Errorf("%s has %d of %d", server.Name, len(got.Items), len(pods.Items))
+			}
+		}
+		return nil
+	})
 }

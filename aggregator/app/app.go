@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/aggregator/follow"
+	"github.com/rollcall-metrics/rollcall/aggregator/resource"
 	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/cli"
@@ -79,6 +81,13 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 			return nil, fmt.Errorf("--expected-nodes-file: %w", err)
 		}
 	}
+	var audit *resource.Audit // of metrics.k8s.io
+	if cfg.AuditPolicy != "" {
+		var err error
+		if audit, err = resource.LoadAudit(cfg.AuditPolicy, os.Stdout); err != nil {
+			return nil, fmt.Errorf("--audit-policy-file: %w", err)
+		}
+	}
 	a.cfg.Roster.Missing = a.missing
 	following := follow.NewMetrics(a.reg)
 	if cfg.Expected == fromKubernetes {
@@ -106,7 +115,7 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	a.fanout = fanout.New(cfg.Fanout, a.agents, a.reg)
 	a.newest = snapshot.New(cfg.Resolution, a.agents, a.fanout, a.expected(), a.reg)
 	if cfg.ResourceMetrics {
-		a.api = a.newMetricsAPI(a.listeners[len(a.listeners)-1], following, version)
+		a.api = a.newMetricsAPI(a.listeners[len(a.listeners)-1], audit, following, version)
 	}
 	return a, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,12 +23,11 @@ type metricsAPI struct {
 }
 
 // newMetricsAPI makes the parts, which do nothing before run.
-func (a *Aggregator) newMetricsAPI(l net.Listener, metrics *follow.Metrics, version string) *metricsAPI {
+func (a *Aggregator) newMetricsAPI(l net.Listener, audit *resource.Audit, metrics *follow.Metrics, version string) *metricsAPI {
 	m := &metricsAPI{pods: pods.New(pods.Config{Pods: a.kube.CoreV1().Pods(""), Namespaces: a.cfg.Namespaces}, metrics, a.log, a.reg)}
 	fleet := &resource.Fleet{Snapshot: a.newest, Nodes: clusterNodes{a.nodes}, Pods: m.pods, Joined: a.inFleet}
 	m.server = resource.New(resource.Config{
-		Listener: l, Identity: a.id, Client: a.kube, Version: version,
-		Audit: resource.Audit{PolicyFile: a.cfg.AuditPolicy, Log: os.Stdout},
+		Listener: l, Identity: a.id, Client: a.kube, Version: version, Audit: audit,
 	}, resource.Storage(fleet, a.reg), a.log)
 	if a.keeper != nil {
 		m.registration = authority.NewRegistration(authority.RegistrationConfig{

@@ -11,26 +11,29 @@ import (
 	auditlog "k8s.io/apiserver/plugin/pkg/audit/log"
 )
 
-// An Audit says what is logged of who asked what.
+// An Audit says what is logged of who asked what. A nil one logs nothing.
 type Audit struct {
-	// PolicyFile is an audit policy of Kubernetes; empty: nothing is logged.
-	PolicyFile string
-	// Log is where events go, one a line, as JSON.
-	Log io.Writer
+	policy *audit.Policy
+	events io.Writer
 }
 
-func (a Audit) apply(cfg *server.Config) error {
-	if a.PolicyFile == "" {
-		return nil
-	}
-	p, err := policy.LoadPolicyFromFile(a.PolicyFile)
+// LoadAudit reads an audit policy of Kubernetes (audit.k8s.io/v1). Events go to a
+// writer, one a line, as JSON. The error names the file.
+func LoadAudit(policyFile string, events io.Writer) (*Audit, error) {
+	p, err := policy.LoadPolicyFromFile(policyFile)
 	if err != nil {
-		return fmt.Errorf("--audit-policy-file: %w", err)
+		return nil, fmt.Errorf("audit policy: %w", err)
 	}
 	if p.OmitStages == nil {
 		p.OmitStages = []audit.Stage{audit.StageRequestReceived}
 	}
-	cfg.AuditPolicyRuleEvaluator = policy.NewPolicyRuleEvaluator(p)
-	cfg.AuditBackend = auditlog.NewBackend(a.Log, auditlog.FormatJson, auditv1.SchemeGroupVersion)
-	return nil
+	return &Audit{p, events}, nil
+}
+
+func (a *Audit) apply(cfg *server.Config) {
+	if a == nil {
+		return
+	}
+	cfg.AuditPolicyRuleEvaluator = policy.NewPolicyRuleEvaluator(a.policy)
+	cfg.AuditBackend = auditlog.NewBackend(a.events, auditlog.FormatJson, auditv1.SchemeGroupVersion)
 }

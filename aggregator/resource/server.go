@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,8 +50,8 @@ type Config struct {
 	Identity *identity.Source
 	// Client asks the API server whom to believe.
 	Client kubernetes.Interface
-	// Audit says what is logged of requests; nothing if empty.
-	Audit Audit
+	// Audit says what is logged of requests; nothing if nil.
+	Audit *Audit
 	// Version is the program's.
 	Version string
 }
@@ -81,6 +82,9 @@ func New(cfg Config, storage map[string]rest.Storage, log *slog.Logger) *Server 
 	return s
 }
 
+// errStopped is why the API is not served any more.
+var errStopped = errors.New("stopped")
+
 // Err says why the API is not served, nil if it is.
 func (s *Server) Err() error { return *s.err.Load() }
 
@@ -99,7 +103,9 @@ func (s *Server) Run(ctx context.Context) error {
 		if err == nil {
 			s.err.Store(new(error))
 			s.log.Info("serving", "server", "metrics.k8s.io", "address", s.cfg.Listener.Addr().String())
-			return prepared.PrepareRun().RunWithContext(ctx)
+			err := prepared.PrepareRun().RunWithContext(ctx)
+			s.err.Store(new(cmp.Or(err, errStopped)))
+			return err
 		}
 		if was := s.Err(); was == nil || was.Error() != err.Error() {
 			s.log.Warn("metrics.k8s.io is not served yet, trying again", "err", err)
@@ -119,9 +125,7 @@ func (s *Server) prepare(ctx context.Context) (*server.GenericAPIServer, error) 
 	if err := trust(ctx, cfg, s.cfg.Client); err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Audit.apply(cfg); err != nil {
-		return nil, err
-	}
+	s.cfg.Audit.apply(cfg)
 	return build(cfg, group)
 }
 

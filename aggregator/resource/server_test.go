@@ -14,6 +14,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -158,7 +160,7 @@ type served struct {
 	stop      func()
 }
 
-func run(t *testing.T, c *cluster) *served {
+func run(t *testing.T, c *cluster, audit *Audit) *served {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -172,7 +174,7 @@ func run(t *testing.T, c *cluster) *served {
 	s.identity = identity.New(identity.Peer{Role: identity.Aggregator, Name: "a"}, log, prometheus.NewRegistry())
 	f := newFleet("shop/cart")
 	newest := snapshot.New(resolution, f, f, f, prometheus.NewRegistry())
-	s.Server = New(Config{Listener: listener, Identity: s.identity, Client: c.client, Version: "dev"}, Storage(&Fleet{
+	s.Server = New(Config{Listener: listener, Identity: s.identity, Client: c.client, Audit: audit, Version: "dev"}, Storage(&Fleet{
 		Snapshot: newest, Nodes: f, Pods: apiPods{f}, Joined: func() error { return nil },
 	}, prometheus.NewRegistry()), log)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -238,7 +240,7 @@ const podsPath = "/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods"
 
 func TestWhoMayAsk(t *testing.T) {
 	c := newCluster(t)
-	s := run(t, c)
+	s := run(t, c, nil)
 	defer s.stop()
 	s.install(t)
 	proxy := c.proxy.client(t, "front-proxy-client")
@@ -276,7 +278,7 @@ func TestWhoMayAsk(t *testing.T) {
 
 // Another certificate is used from the next connection on.
 func TestCertificateChanges(t *testing.T) {
-	s := run(t, newCluster(t))
+	s := run(t, newCluster(t), nil)
 	defer s.stop()
 	for range 3 {
 		want := s.install(t)
@@ -297,7 +299,7 @@ func TestCertificateChanges(t *testing.T) {
 func TestStartsWithoutTheAPIServer(t *testing.T) {
 	c := newCluster(t)
 	c.away.Store(true)
-	s := run(t, c)
+	s := run(t, c, nil)
 	defer s.stop()
 	s.install(t)
 	for !strings.Contains(s.Err().Error(), "the API server is away") {
@@ -309,5 +311,39 @@ func TestStartsWithoutTheAPIServer(t *testing.T) {
 	}
 	if err := s.Err(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is logged of requests is what the policy says: who, and not what was said.
+func TestAudit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	write := func(policy string) {
+		if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, wrong := range []string{"", "kind: Policy", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Loud}]"} {
+		write(wrong)
+		if _, err := LoadAudit(file, nil); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("policy %q: %v", wrong, err)
+		}
+	}
+	write("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, nonResourceURLs: [/livez]}, {level: Metadata}]")
+	var events strings.Builder
+	audit, err := LoadAudit(file, &events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCluster(t)
+	s := run(t, c, audit)
+	s.install(t)
+	s.ask(t, "/livez", nil)
+	s.ask(t, podsPath, c.proxy.client(t, "front-proxy-client"), "X-Remote-User: somebody")
+	s.stop()
+	if got := strings.Split(strings.TrimSpace(events.String()), "\n"); len(got) != 1 || !strings.Contains(got[0], `"username":"somebody"`) || !strings.Contains(got[0], `"code":403`) {
+		t.Errorf("events %q", got)
+	}
+	if err := s.Err(); err == nil {
+		t.Error("a server that has stopped says that it serves")
 	}
 }

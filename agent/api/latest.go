@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/agent/sampler"
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
@@ -13,7 +14,15 @@ import (
 // latest answers with the newest scrape, and with the names of pods that are
 // not in it.
 func (p *peer) latest(ctx context.Context, out *wire.Writer, q wire.Latest) (known bool, _ error) {
-	slot, groups, failed := newest(ctx, p.ring, q.To-model.StaleSlots*int64(p.cfg.Resolution/time.Second), q.To)
+	to, late := q.To, p.ring.Late(q.To)
+	if late {
+		to--
+	}
+	from := q.To - model.StaleSlots*int64(p.cfg.Resolution/time.Second)
+	slot, groups, failed := newest(ctx, p.ring, from, to)
+	if late && q.Late && slot == 0 {
+		slot, groups, failed = newest(ctx, p.ring, from, q.To)
+	}
 	var b chunk.Builder
 	var coded []byte
 	for i := range groups {
@@ -74,69 +83,13 @@ func named(groups []model.Group, namespace, pod string) []model.Group {
 func newest(ctx context.Context, ring Ring, from, to int64) (slot int64, groups []model.Group, failed error) {
 	if slot, scrape, ok := ring.Scrape(to); ok {
 		groups = scrape.Groups
-		if !slices.IsSortedFunc(groups, compareGroups) { // a ring's that was opened again
+		if !slices.IsSortedFunc(groups, compareGroups) {
 			groups = slices.Clone(groups)
 			slices.SortFunc(groups, compareGroups)
 		}
 		return slot, groups, nil
 	}
-	f := finder{from: from, to: to}
-	for _, pods := range []bool{false, true} {
-		for b, err := range ring.Chunks(ctx, model.Query{Pods: pods, From: from, To: to}) {
-			if err == nil {
-				err = f.read(b)
-			}
-			if err != nil && failed == nil {
-				failed = err
-			}
-		}
-	}
-	return f.slot, f.sorted(), failed
+	return sampler.Recall(ctx, ring, from, to)
 }
 
 func compareGroups(a, b model.Group) int { return a.Pod.Compare(b.Pod) }
-
-// A finder finds the newest of the slots from up to to, and its samples.
-type finder struct {
-	from, to int64
-	slot     int64 // 0: none yet
-	groups   []model.Group
-	decoder  chunk.Decoder
-}
-
-// read reads one chunk.
-func (f *finder) read(b []byte) error {
-	c, err := chunk.Parse(b)
-	if err != nil {
-		return err
-	}
-	g := model.Group{Pod: c.Pod}
-	for f.decoder.Reset(c); f.decoder.Next(); {
-		row := f.decoder.Row()
-		if row.Slot < max(f.slot, f.from) || row.Slot > f.to {
-			continue
-		}
-		if row.Slot > f.slot {
-			f.slot, f.groups, g.Samples = row.Slot, nil, nil
-		}
-		g.Samples = append(g.Samples, *row.Sample)
-	}
-	if len(g.Samples) == 0 {
-		return f.decoder.Err()
-	}
-	f.groups = append(f.groups, g)
-	return f.decoder.Err()
-}
-
-// sorted are the groups by PodRef. A clock that jumped back makes two chunks of
-// the same time: of two groups of one pod the later one counts.
-func (f *finder) sorted() []model.Group {
-	slices.SortStableFunc(f.groups, compareGroups)
-	kept := f.groups[:0]
-	for i, g := range f.groups {
-		if i+1 == len(f.groups) || f.groups[i+1].Pod != g.Pod {
-			kept = append(kept, g)
-		}
-	}
-	return kept
-}

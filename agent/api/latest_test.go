@@ -23,8 +23,9 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
-// block1 is the start of a block, in Unix seconds.
-const block1 = 1795230000
+// block1 is the start of a block, in Unix seconds: that of the year 2100, as what is
+// appended to a ring after its time is late.
+const block1 = 4_102_444_800
 
 // openRing opens a ring that is kept for as long as the test.
 func openRing(t *testing.T, fs vfs.FS) *ring.Ring {
@@ -74,9 +75,9 @@ type said struct {
 	unlisted string
 }
 
-func askLatest(t *testing.T, r Ring, to int, since int64) (s said) {
+func askLatest(t *testing.T, r Ring, to int, since int64, late bool) (s said) {
 	t.Helper()
-	q := wire.Latest{To: block1 + int64(to)*15, Since: since}
+	q := wire.Latest{To: block1 + int64(to)*15, Since: since, Late: late}
 	w := get(newPeer(r), wire.LatestPath+"?"+q.Values().Encode())
 	in, err := wire.NewReader(w.Body, -1)
 	if err != nil {
@@ -167,11 +168,43 @@ func TestLatest(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := askLatest(t, ringOf(t, c.slots...), c.to, c.since)
+			got := askLatest(t, ringOf(t, c.slots...), c.to, c.since, false)
 			if fmt.Sprint(got) != fmt.Sprint(c.want) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// What came late is not told in its slot, where others may have been told of the
+// one before; unless it is asked for.
+func TestLatestOfLateSlot(t *testing.T) {
+	r := newestRing{slot: block1 + 15, scrape: scrape("b/1")}
+	b := chunk.NewBuilder(chunk.Header{Block: block1, Resolution: 15 * time.Second})
+	if err := b.Append(block1, scrape().Groups[0].Samples); err != nil {
+		t.Fatal(err)
+	}
+	r.own, r.late = string(b.AppendChunk(nil)), block1+15
+	for _, c := range []struct {
+		to   int64
+		late bool
+		want int64
+	}{{15, false, 0}, {15, true, 0}, {30, false, 15}} {
+		w := get(newPeer(&r), wire.LatestPath+"?"+wire.Latest{To: block1 + c.to, Late: c.late}.Values().Encode())
+		in, err := wire.NewReader(w.Body, -1)
+		if err != nil {
+			t.Fatal(w.Code, err)
+		}
+		item, err := in.Next()
+		if slot, _ := chunk.First(item.Chunk); err != nil || slot != block1+c.want {
+			t.Errorf("to %d, late %v: slot %d, %v; want %d", c.to, c.late, slot-block1, err, c.want)
+		}
+	}
+	r.own = "" // nothing before it
+	for late, want := range map[bool]string{false: "[]", true: "[@1 b/1@1]"} {
+		if got := fmt.Sprint(askLatest(t, &r, 1, 0, late).chunks); got != want {
+			t.Errorf("without one before, late %v: %v, want %s", late, got, want)
+		}
 	}
 }
 
@@ -188,7 +221,7 @@ func TestLatestOfRingOpenedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := said{chunks: []string{"@1", "a/1@1", "b/1@1", "c/1@1"}, pods: []string{"shop/d"}, known: true}
-	if got := askLatest(t, openRing(t, fs), 1, 0); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := askLatest(t, openRing(t, fs), 1, 0, false); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
@@ -198,7 +231,8 @@ type newestRing struct {
 	fakeRing
 	slot   int64
 	scrape *model.Scrape
-	listed error // of Pods
+	listed error  // of Pods
+	own    string // the node's chunk
 }
 
 func (r *newestRing) Scrape(to int64) (int64, model.Scrape, bool) {
@@ -216,7 +250,11 @@ func (r *newestRing) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte
 	if q.Pods {
 		return r.fakeRing.Chunks(ctx, q)
 	}
-	return func(func([]byte, error) bool) {}
+	return func(yield func([]byte, error) bool) {
+		if r.own != "" {
+			yield([]byte(r.own), nil)
+		}
+	}
 }
 
 func TestLatestOfRingThatFails(t *testing.T) {
@@ -243,7 +281,7 @@ func TestLatestOfRingThatFails(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := askLatest(t, &c.ring, c.to, 0); fmt.Sprint(got) != fmt.Sprint(c.want) {
+			if got := askLatest(t, &c.ring, c.to, 0, false); fmt.Sprint(got) != fmt.Sprint(c.want) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
@@ -305,7 +343,7 @@ func TestLocalLatest(t *testing.T) {
 func TestLatestLeavesScrape(t *testing.T) {
 	r := &newestRing{slot: block1, scrape: scrape("b/1", "a/1")}
 	before := slices.Clone(r.scrape.Groups)
-	askLatest(t, r, 0, 0)
+	askLatest(t, r, 0, 0, false)
 	a, err := Local("node-1", r).Ask(t.Context(), apiv1.Question{Latest: true, Query: model.Query{Pods: true, From: block1 - 60, To: block1}})
 	if err != nil || len(a.Nodes[0].Chunks) != 2 || !a.Coverage.Complete() {
 		t.Errorf("%+v, %v", a, err)

@@ -47,6 +47,7 @@ func (s shelf) Pods(_ context.Context, q model.Query) ([]model.PodRef, error) {
 }
 
 func (s shelf) Scrape(int64) (int64, model.Scrape, bool) { return 0, model.Scrape{}, false }
+func (s shelf) Late(int64) bool                          { return false }
 func (s shelf) Knows(namespace, pod string) (bool, error) {
 	return s.History.Knows(namespace, pod), nil
 }
@@ -133,6 +134,7 @@ func (d *day) Chunks(ctx context.Context, q model.Query) iter.Seq2[[]byte, error
 
 func (d *day) Pods(context.Context, model.Query) ([]model.PodRef, error) { return d.pods, d.listed }
 
+func (d *day) Late(int64) bool                          { return false }
 func (d *day) Scrape(int64) (int64, model.Scrape, bool) { return 0, model.Scrape{}, false }
 func (d *day) Knows(string, string) (bool, error)       { return true, nil }
 

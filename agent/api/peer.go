@@ -35,6 +35,9 @@ type Ring interface {
 	// its samples, which must not be changed. If it is not at hand ok is false,
 	// and Chunks may know more.
 	Scrape(to int64) (slot int64, scrape model.Scrape, ok bool)
+	// Late tells whether the slot, in Unix seconds, is the last, and came only
+	// after aggregators began to ask for it.
+	Late(slot int64) bool
 	// Knows tells whether there is any sample of the pod or, if pod is empty, of
 	// the namespace, however old.
 	Knows(namespace, pod string) (bool, error)
@@ -107,6 +110,7 @@ func serve[Q any](p *peer, w http.ResponseWriter, r *http.Request, parse func(ur
 		Node:       p.cfg.Node,
 		Resolution: uint32(p.cfg.Resolution / time.Second),
 		Retention:  uint64(p.cfg.Retention / time.Second),
+		Time:       uint64(began.UnixMilli()),
 	})
 	if err == nil {
 		known, failed := answer(r.Context(), out, q)

@@ -34,6 +34,7 @@ type fakeRing struct {
 	chunks []string
 	err    error
 	known  bool
+	late   int64
 	asked  model.Query
 }
 
@@ -52,6 +53,7 @@ func (f *fakeRing) Chunks(_ context.Context, q model.Query) iter.Seq2[[]byte, er
 }
 func (f *fakeRing) Knows(string, string) (bool, error)                        { return f.known, nil }
 func (f *fakeRing) Pods(context.Context, model.Query) ([]model.PodRef, error) { return nil, nil }
+func (f *fakeRing) Late(slot int64) bool                                      { return slot == f.late }
 func (f *fakeRing) Scrape(int64) (int64, model.Scrape, bool)                  { return 0, model.Scrape{}, false }
 
 func newPeer(r Ring) http.Handler {

@@ -87,10 +87,11 @@ type Ring struct {
 	waiting  []*block // closed, not on disk
 	open     *block   // nil: none
 	nextSeq  uint64
-	// latest are the samples of latestSlot, the last of the open block; without
-	// groups they were not needed yet.
+	// latest are the samples of latestSlot, the last that were appended since the
+	// ring was opened; lateSlot is the same slot if they came late.
 	latest     model.Scrape
 	latestSlot int64
+	lateSlot   int64
 	// before is the scrape before latest, of an earlier slot; aggregators ask for
 	// the last slot that has ended, in which this one may not have.
 	before     model.Scrape
@@ -188,7 +189,10 @@ func (r *Ring) Append(slot int64, s *model.Scrape) error {
 	}
 	refused := r.open.append(slot, s)
 	r.before, r.beforeSlot = r.latest, r.latestSlot
-	r.latest, r.latestSlot = *s, slot
+	r.latest, r.latestSlot, r.lateSlot = *s, slot, 0
+	if slot <= model.Sampled(began, r.cfg.Resolution) {
+		r.lateSlot = slot
+	}
 	r.sinceAttach++
 	r.retryIn--
 	done := make(chan error, 1)

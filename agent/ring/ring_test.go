@@ -224,10 +224,34 @@ func TestScrape(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = open(t, cfg)
-	expect(t0+930, t0+930)
-	expect(t0+929, 0)
+	if slot, _, ok := r.Latest(); !ok || slot != t0+930 {
+		t.Errorf("the latest is of slot %d, %v", slot, ok)
+	}
+	expect(t0+930, 0) // that is not as it was appended
 	mustAppend(t, r, t0+945)
-	expect(t0+944, t0+930)
+	expect(t0+944, 0)
+	expect(t0+945, t0+945)
+}
+
+// A slot is late if it comes after the time at which aggregators ask for it.
+func TestLate(t *testing.T) {
+	r := open(t, config(vfs.NewMem()))
+	soon := model.SlotOf(time.Now(), 15*time.Second) + 3600
+	for _, c := range []struct {
+		slot int64
+		late bool
+	}{{soon - 7200, true}, {soon, false}} {
+		if r.Late(c.slot) {
+			t.Errorf("slot %d is late before it has come", c.slot)
+		}
+		mustAppend(t, r, c.slot)
+		if got := r.Late(c.slot); got != c.late {
+			t.Errorf("slot %d late: %v", c.slot, got)
+		}
+		if r.Late(c.slot+15) || r.Late(c.slot-15) || r.Late(0) {
+			t.Error("another slot is late, too")
+		}
+	}
 }
 
 func TestQueryFilters(t *testing.T) {

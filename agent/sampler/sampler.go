@@ -20,6 +20,10 @@ import (
 // network change slowly, and cost the kubelet as much as all the rest.
 const fullEvery = 4
 
+// recallTimeout is for reading the last slot from the ring at the start, which is
+// in memory but where a block has just begun.
+const recallTimeout = 2 * time.Second
+
 // A Kubelet is asked for a summary; *kubelet.Client is one.
 type Kubelet interface {
 	Fetch(ctx context.Context, form kubelet.Form) (kubelet.Answer, error)
@@ -29,6 +33,7 @@ type Kubelet interface {
 
 // A Ring takes samples; *ring.Ring is one.
 type Ring interface {
+	History
 	Append(slot int64, s *model.Scrape) error
 	Miss(slot int64, why string)
 	Latest() (slot int64, s model.Scrape, ok bool)
@@ -72,11 +77,25 @@ func New(cfg Config, k Kubelet, r Ring, log *slog.Logger, reg prometheus.Registe
 		change:  obs.NewChange(log, "kubelet"),
 		cleaner: newCleaner(cfg),
 	}
-	if slot, scrape, ok := r.Latest(); ok {
-		s.lastSlot, s.tried = slot, true
-		s.cleaner.remember(&scrape)
-	}
+	s.goOn()
 	return s
+}
+
+// goOn takes what the ring has of the last slot, so that it is not sampled again
+// and the next is compared with it.
+func (s *Sampler) goOn() {
+	slot, _, ok := s.ring.Latest()
+	if !ok {
+		return
+	}
+	s.lastSlot, s.tried = slot, true
+	ctx, cancel := context.WithTimeout(context.Background(), recallTimeout)
+	defer cancel()
+	_, groups, err := Recall(ctx, s.ring, slot, slot)
+	if err != nil {
+		s.log.Warn("the last samples cannot be read, the next have no window", "slot", slot, "err", err)
+	}
+	s.cleaner.remember(groups)
 }
 
 // Phase is how long after a slot's start the node is sampled: less than half
@@ -170,7 +189,7 @@ func (s *Sampler) clean(slot int64, a *kubelet.Answer) error {
 	s.metrics.old.Add(float64(old))
 	s.metrics.entities.Set(float64(a.Scrape.Entities()))
 	if len(a.Scrape.Groups) == 0 {
-		return errors.New("the kubelet's answer has no measurement that is not minutes old; see whether it still measures (its log, cAdvisor)")
+		return errors.New("the kubelet's answer has only measurements that are minutes old, or of the future; see whether it still measures (its log, cAdvisor), and the node's clock")
 	}
 	return nil
 }

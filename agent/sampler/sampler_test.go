@@ -3,6 +3,7 @@ package sampler
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"math"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-metrics/rollcall/agent/kubelet"
+	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
@@ -58,6 +60,19 @@ func (f *fakeRing) Append(slot int64, s *model.Scrape) error {
 }
 func (f *fakeRing) Miss(slot int64, why string) { f.missed[slot] = why }
 func (f *fakeRing) Empty() bool                 { return len(f.slots) == 0 }
+
+func (f *fakeRing) Chunks(_ context.Context, q model.Query) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		if len(f.slots) == 0 || q.Pods {
+			return
+		}
+		slot := f.slots[len(f.slots)-1]
+		b := chunk.NewBuilder(chunk.Header{Block: model.BlockOf(slot), Resolution: 15 * time.Second})
+		err := b.Append(slot, f.last.Groups[0].Samples)
+		yield(b.AppendChunk(nil), err)
+	}
+}
+
 func (f *fakeRing) Latest() (int64, model.Scrape, bool) {
 	if len(f.slots) == 0 {
 		return 0, model.Scrape{}, false
@@ -260,9 +275,12 @@ func TestCleaning(t *testing.T) {
 		"first answer of an old one":    {{3000, 2995, 0, 2e9, 1000, true, true}},
 		"counter reset":                 {{3000, 2990, 5, 1e9, 1000, true, true}, {3015, 3005, 0, 4e6, 1000, true, true}},
 		"a new start is another entity": {{3000, 2990, 5, 1e9, 1000, true, true}, {3015, 3005, 0, 1e9, 3004, false, true}},
+		"nothing for a slot":            {{3000, 2990, 9, 1e9, 1000, true, true}, {3030, 3020, 0, 2e9, 1000, false, true}},
 		"minutes old":                   {{3000, 2879, 5, 1e9, 1000, true, false}},
 		"just not too old":              {{3000, 2880, 5, 1e9, 1000, true, true}},
-		"measured in the future":        {{3000, 9999, 5, 1e9, 1000, true, true}},
+		"measured in the future":        {{3000, 3136, 5, 1e9, 1000, true, false}},
+		"not too far in it":             {{3000, 3135, 5, 1e9, 1000, true, true}},
+		"one before the last":           {{3000, 2990, 5, 1e9, 1000, true, true}, {3015, 2980, 0, 9e8, 1000, true, true}},
 	}
 	for name, steps := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -89,7 +89,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		bytes:   counter("rollcall_kubelet_bytes_total", "Bytes of good answers of the kubelet."),
 		skipped: counter("rollcall_kubelet_skipped_total", "Parts of good answers that made no sense and were left out; see /debug/summary."),
 		doubted: counter("rollcall_kubelet_doubted_cpu_total", "CPU usages of 0 that the CPU time contradicts; they are absent, not 0."),
-		old:     counter("rollcall_kubelet_old_samples_total", "Samples left out because the kubelet measured them minutes ago."),
+		old:     counter("rollcall_kubelet_old_samples_total", "Samples left out because the kubelet measured them minutes ago, before the one before, or in the future, as the clock was set back."),
 		entities: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "rollcall_entities", Help: "Entities (node, pods, containers) in the newest sample.",
 		}),

@@ -19,6 +19,9 @@ const maxRetention = 31 * 86400
 type Latest struct {
 	// Resolution is the distance of its slots, Retention how long it keeps them.
 	Resolution, Retention time.Duration
+	// Ahead is how much its clock is ahead of this one, give or take the time that
+	// the answer took; 0 if the node does not say.
+	Ahead time.Duration
 	// Chunks have one row each: the node itself first, then its pods by
 	// namespace, name and UID. They share their memory.
 	Chunks [][]byte
@@ -51,6 +54,9 @@ func (c *Client) Latest(ctx context.Context, node string, q wire.Latest, take fu
 	}
 	answer.Resolution = time.Duration(in.Header.GetResolution()) * time.Second
 	answer.Retention = time.Duration(min(in.Header.GetRetention(), maxRetention)) * time.Second
+	if t := in.Header.GetTime(); t != 0 {
+		answer.Ahead = time.Until(time.UnixMilli(int64(t)))
+	}
 	answer.Unlisted = in.End.GetUnlisted()
 	return answer, err
 }

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxObjects is how many pods' metrics of long lists there are at a time: each is
-	// 1.3 KB until it is sent, so that a list of all pods of a large cluster is 200 MB.
+	// maxObjects is how many pods' metrics of long lists there are at a time: one list
+	// of all pods of the largest cluster, 150,000, and a third of it.
 	maxObjects = 200_000
 	// longList is from how many pods on a list is one of those: a page of client-go or
 	// kubectl has 500, and a namespace is smaller.

@@ -62,6 +62,9 @@ func (a *answer) shown(slot int64, resolution time.Duration) bool {
 	return a != nil && a.slot != 0 && slot-a.slot <= model.StaleSlots*int64(resolution/time.Second)
 }
 
+// whole tells that the answer is not a part of a scrape.
+func (a *answer) whole() bool { return a.asked >= a.slot }
+
 // A question is what one node is asked in a flight.
 type question struct {
 	node   int32   // its number

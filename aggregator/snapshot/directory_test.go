@@ -63,8 +63,16 @@ func TestDirectoryOfFailingNodes(t *testing.T) {
 		f.change(func() { delete(f.fault, "b"); f.part["b"] = true; f.pods["b"] = []string{"shop/new"} })
 		nextSlot()
 		v = s.Current(t.Context())
-		expect(t, "missing", missing(v), "b truncated 0")
-		expect(t, "pods of a part", pods(v, "shop", "new", ""), "shop/new@b")
+		expect(t, "missing", missing(v), "b stale 30")
+		expect(t, "pods of a part, while there is a whole one", pods(v, "shop", "new", ""), "")
+		nextSlot()
+		s.Current(t.Context())
+		for _, what := range []string{"pods of a part, when the whole one is too old", "pods of the next part"} {
+			nextSlot()
+			v = s.Current(t.Context())
+			expect(t, "missing", missing(v), "b truncated 0")
+			expect(t, what, pods(v, "shop", "new", ""), "shop/new@b")
+		}
 		expect(t, "what a part does not have", candidates(v, "shop", "cart-b"), "b")
 	})
 }

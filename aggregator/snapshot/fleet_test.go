@@ -27,23 +27,24 @@ var errDown = errors.New("down")
 
 // A fleet stands in for agents, the fan-out and who is expected.
 type fleet struct {
-	mu       sync.Mutex
-	expected []string
-	pods     map[string][]string // by node, "namespace/pod", those that run
-	past     map[string][]string // by node, those that ran
-	late     map[string]int      // by node: how many slots its newest scrape is behind
-	fault    map[string]error    // by node
-	part     map[string]bool     // by node: the error comes with what there is
-	slow     map[string]time.Duration
-	forged   map[string]func(slot int64) []byte // by node: one more chunk
-	unlisted map[string]string                  // by node: why not all pods are named
-	asked    []string                           // "node since", since 0 or the last slot
-	rounds   int
+	mu        sync.Mutex
+	expected  []string
+	pods      map[string][]string // by node, "namespace/pod", those that run
+	past      map[string][]string // by node, those that ran
+	late      map[string]int      // by node: how many slots its newest scrape is behind
+	takesLate map[string][]bool   // by node: of each question
+	fault     map[string]error    // by node
+	part      map[string]bool     // by node: the error comes with what there is
+	slow      map[string]time.Duration
+	forged    map[string]func(slot int64) []byte // by node: one more chunk
+	unlisted  map[string]string                  // by node: why not all pods are named
+	asked     []string                           // "node since", since 0 or the last slot
+	rounds    int
 }
 
 func newFleet(nodes ...string) *fleet {
 	f := &fleet{
-		expected: nodes, pods: map[string][]string{}, past: map[string][]string{}, late: map[string]int{}, fault: map[string]error{},
+		expected: nodes, pods: map[string][]string{}, past: map[string][]string{}, late: map[string]int{}, takesLate: map[string][]bool{}, fault: map[string]error{},
 		part: map[string]bool{}, slow: map[string]time.Duration{}, forged: map[string]func(int64) []byte{}, unlisted: map[string]string{},
 	}
 	for _, n := range nodes {
@@ -94,6 +95,7 @@ func (f *fleet) Latest(ctx context.Context, node string, q wire.Latest, _ func(i
 	if err := f.fault[node]; err != nil && !f.part[node] {
 		return agents.Latest{}, &agents.Error{Node: node, Outcome: coverage.Refused, Err: err}
 	}
+	f.takesLate[node] = append(f.takesLate[node], q.Late)
 	slot := q.To - int64(f.late[node])*15
 	latest := agents.Latest{Resolution: resolution, Retention: time.Hour, Unlisted: f.unlisted[node]}
 	for _, pod := range append([]string{"/"}, f.pods[node]...) {

@@ -185,16 +185,20 @@ func (s *Snapshot) start(slot int64, expected []string) {
 func (s *Snapshot) fly(f *flight) {
 	results := s.fanout.Do(s.life, f.nodes, flightTimeout, func(ctx context.Context, i int, take func(int) bool) error {
 		q := &f.questions[i]
-		latest, err := s.asker.Latest(ctx, f.nodes[i], wire.Latest{To: q.to, Since: q.since()}, take)
+		has := q.before.shown(q.to, s.resolution) && q.before.whole()
+		latest, err := s.asker.Latest(ctx, f.nodes[i], wire.Latest{To: q.to, Since: q.since(), Late: !has}, take)
 		whole := err == nil
-		if !whole && len(latest.Chunks) == 0 {
-			return err
+		if !whole && (has || len(latest.Chunks) == 0) {
+			return err // a part of the scrape is less than all of the one before
 		}
 		if latest.Resolution != s.resolution {
 			return &agents.Error{Node: f.nodes[i], Outcome: coverage.VersionSkew, Err: fmt.Errorf(
 				"it samples every %v, this aggregator expects every %v; --metric-resolution has to be the same", latest.Resolution, s.resolution)}
 		}
-		if whole && len(latest.Chunks) == 0 && q.before.shown(q.to, s.resolution) {
+		if err := s.clock(&latest); err != nil {
+			return &agents.Error{Node: f.nodes[i], Outcome: coverage.Refused, Err: err}
+		}
+		if whole && len(latest.Chunks) == 0 && has {
 			return &agents.Error{Node: f.nodes[i], Outcome: coverage.Refused, Err: errEmpty}
 		}
 		a, changed, unreadable := q.understand(&latest, whole)
@@ -213,6 +217,19 @@ func (s *Snapshot) fly(f *flight) {
 	s.flight = nil
 	close(f.done)
 	s.metrics.flew(f)
+}
+
+// clock says what is wrong with the clock of a node, nil if nothing: one that is so
+// far ahead would have its samples taken for new when they are old.
+func (s *Snapshot) clock(l *agents.Latest) error {
+	if l.Ahead.Abs() <= model.StaleSlots*s.resolution {
+		return nil
+	}
+	how := "ahead of"
+	if l.Ahead < 0 {
+		how = "behind"
+	}
+	return fmt.Errorf("its clock is %v %s this aggregator's; see that both nodes have the right time", l.Ahead.Abs().Round(time.Second), how)
 }
 
 // errEmpty is why a node keeps its last values although it answers.

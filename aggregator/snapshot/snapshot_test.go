@@ -114,24 +114,36 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// TestLate: a node whose kubelet takes long for its answer, and which has nothing of
-// the slot yet, is asked again.
+// TestLate: a node whose kubelet takes long for its answer has nothing of the slot
+// yet. It is not asked again, as it does not tell what comes late, but where it has
+// nothing else.
 func TestLate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		f := newFleet("a", "b")
-		f.late["b"] = 1
 		s := f.open(t)
-		v := s.Current(t.Context())
-		expect(t, "missing", missing(v), "b stale 15")
+		late := func() []bool { f.mu.Lock(); defer f.mu.Unlock(); return f.takesLate["b"] }
+		s.Current(t.Context())
+		nextSlot()
+		f.change(func() { f.late["b"] = 1 })
+		expect(t, "missing", missing(s.Current(t.Context())), "b stale 15")
 		f.change(func() { f.late["b"] = 0 })
 		time.Sleep(retryAfter)
+		f.count()
 		s.Current(t.Context())
 		synctest.Wait()
-		again := s.Current(t.Context())
-		expect(t, "missing", missing(again), "")
-		if again.Slot() != v.Slot() {
-			t.Errorf("slot %d, then %d", v.Slot(), again.Slot())
+		if rounds, _ := f.count(); rounds != 0 {
+			t.Errorf("asked again %d times in the same slot", rounds)
 		}
+		expect(t, "takes late ones", fmt.Sprint(late()), "[true false]")
+		f.change(func() { f.fault["b"] = errDown })
+		for range 4 {
+			nextSlot()
+			s.Current(t.Context())
+		}
+		f.change(func() { delete(f.fault, "b") })
+		nextSlot()
+		s.Current(t.Context())
+		expect(t, "takes late ones", fmt.Sprint(late()), "[true false true]")
 	})
 }
 

@@ -46,10 +46,10 @@ func (n *node) wants(slot int64, now time.Time) bool {
 	return n.tried != slot || (!retry.IsZero() && !now.Before(retry))
 }
 
-// retry is when to ask the node once more for that slot, as it failed or has
-// nothing of the slot yet; the zero time is not to.
+// retry is when to ask the node once more for that slot, as it failed; the zero
+// time is not to. A node that has nothing of the slot yet does not say more in it.
 func (n *node) retry(slot int64) time.Time {
-	if n.tried != slot || (n.result.Outcome == coverage.OK && (n.answer.slot == slot || n.answer.slot == 0)) {
+	if n.tried != slot || n.result.Outcome == coverage.OK {
 		return time.Time{}
 	}
 	return n.failed.Add(retryAfter)

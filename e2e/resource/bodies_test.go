@@ -118,7 +118,6 @@ func TestAgentThatCanReadAPart(t *testing.T) {
 		}))
 		f.until(107)
 		f.expect("node-2", "1500m 4Gi @90 20s")
-		skip(f, partOnly)
 		f.expect("shop/cart", "app 100m 64Mi @80 20s")
 	}))
 }

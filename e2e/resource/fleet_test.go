@@ -25,8 +25,7 @@ import (
 // with a slot. A test calls it from one goroutine.
 type fleet struct {
 	t         *testing.T
-	skipped   *string // why it was
-	epoch     int64   // when it began, in Unix seconds
+	epoch     int64 // when it began, in Unix seconds
 	authority *identitytest.Authority
 	apis      []*followtest.Server // the API server, as each aggregator knows it
 	pods      map[string]*core.Pod // at the API server, by "namespace/name"
@@ -40,19 +39,13 @@ type fleet struct {
 // inFleet runs a test with a fleet of these nodes, of which nothing runs yet.
 func inFleet(t *testing.T, nodes []string, test func(f *fleet)) {
 	t.Helper()
-	why := ""
-	defer func() {
-		if why != "" {
-			t.Skip(why) // that of a bubble is not told
-		}
-	}()
 	synctest.Test(t, func(t *testing.T) {
 		authority, err := identitytest.New(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
 		f := &fleet{
-			t: t, skipped: &why, epoch: time.Now().Unix(), authority: authority,
+			t: t, epoch: time.Now().Unix(), authority: authority,
 			apis: []*followtest.Server{followtest.New(t), followtest.New(t)}, pods: map[string]*core.Pod{}, nodes: map[string]*node{}, network: newNetwork(),
 		}
 		for _, name := range nodes {

@@ -3,11 +3,14 @@ package resource
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/rollcall-metrics/rollcall/agent/api"
 	"github.com/rollcall-metrics/rollcall/agent/ring"
@@ -23,6 +27,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 	"github.com/rollcall-metrics/rollcall/pkg/roster"
+	"github.com/rollcall-metrics/rollcall/pkg/wire"
 )
 
 const (
@@ -68,6 +73,10 @@ func (n *node) start() {
 			(*h).ServeHTTP(w, r)
 			return
 		}
+		if n.ahead() != 0 {
+			n.shifted(peer, w, r)
+			return
+		}
 		peer.ServeHTTP(w, r)
 	})}
 	id := n.fleet.identity(identity.Agent, n.name)
@@ -96,6 +105,29 @@ func (n *node) sample(ctx context.Context, s *sampler.Sampler) {
 			return
 		}
 	}
+}
+
+// shifted answers with the node's clock in the header.
+func (n *node) shifted(peer http.Handler, w http.ResponseWriter, r *http.Request) {
+	answer := httptest.NewRecorder()
+	peer.ServeHTTP(answer, r)
+	body := answer.Body.Bytes()
+	size, used := binary.Uvarint(body)
+	var first wire.Frame
+	if err := proto.Unmarshal(body[used:used+int(size)], &first); err != nil {
+		panic(err) // of net/http: the node does not answer
+	}
+	first.GetHeader().Time = uint64(time.Now().Add(n.ahead()).UnixMilli())
+	head, err := proto.Marshal(&first)
+	if err != nil {
+		panic(err)
+	}
+	maps.Copy(w.Header(), answer.Header())
+	w.Header().Del("Content-Length")
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(binary.AppendUvarint(nil, uint64(len(head))))
+	_, _ = w.Write(head)
+	_, _ = w.Write(body[used+int(size):])
 }
 
 // ahead is by how much the node's clock is.

@@ -55,8 +55,8 @@ func TestSamples(t *testing.T) {
 		"swap is 0":                {usual, set(model.Swap, 0), "app 100m 64Mi swap 0 @120 10s"},
 		"swap that cannot be":      {usual, set(model.Swap, 1<<63), asEver},
 		"memory that cannot be":    {usual, set(model.WorkingSet, 1<<63), noMemory},
-		"measured in another age":  {usual, set(model.Measured, 1<<62), noTime},
-		"measured in 1970":         {usual, set(model.Measured, 5), nothing}, // long ago
+		"measured in another age":  {usual, set(model.Measured, 1<<62), nothing}, // in a long time
+		"measured in 1970":         {usual, set(model.Measured, 5), nothing},     // long ago
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFleet(t, []string{"node-1"}, func(f *fleet) {

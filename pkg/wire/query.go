@@ -121,11 +121,19 @@ type Latest struct {
 	// that have samples since then and are not in the scrape. 0 names all that
 	// have samples at all.
 	Since int64
+	// Late takes the slot To also if it came so late that others who asked for it
+	// may have been told that there is none, if there is none before it. Otherwise
+	// whoever asks for a slot is told the same.
+	Late bool
 }
 
 // Values are the question as URL parameters.
 func (l Latest) Values() url.Values {
-	return url.Values{"to": {strconv.FormatInt(l.To, 10)}, "since": {strconv.FormatInt(l.Since, 10)}}
+	v := url.Values{"to": {strconv.FormatInt(l.To, 10)}, "since": {strconv.FormatInt(l.Since, 10)}}
+	if l.Late {
+		v.Set("late", "true")
+	}
+	return v
 }
 
 // ParseLatest is the inverse of [Latest.Values]. Parameters that it does not
@@ -137,6 +145,8 @@ func ParseLatest(v url.Values) (l Latest, err error) {
 			l.To, err = strconv.ParseInt(value, 10, 64)
 		case "since":
 			l.Since, err = strconv.ParseInt(value, 10, 64)
+		case "late":
+			l.Late, err = strconv.ParseBool(value)
 		default:
 			err = errUnknown
 		}

@@ -116,6 +116,8 @@ func header(b []byte, h *Header) error {
 			h.Resolution = uint32(number)
 		case 3:
 			h.Retention = number
+		case 4:
+			h.Time = number
 		}
 	})
 	if err == nil && !utf8.ValidString(h.Node) {

@@ -166,7 +166,9 @@ type Header struct {
 	// The distance of slots, in seconds.
 	Resolution uint32 `protobuf:"varint,2,opt,name=resolution,proto3" json:"resolution,omitempty"`
 	// How long samples are kept, in seconds.
-	Retention     uint64 `protobuf:"varint,3,opt,name=retention,proto3" json:"retention,omitempty"`
+	Retention uint64 `protobuf:"varint,3,opt,name=retention,proto3" json:"retention,omitempty"`
+	// The agent's clock, in Unix milliseconds.
+	Time          uint64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -218,6 +220,13 @@ func (x *Header) GetResolution() uint32 {
 func (x *Header) GetRetention() uint64 {
 	if x != nil {
 		return x.Retention
+	}
+	return 0
+}
+
+func (x *Header) GetTime() uint64 {
+	if x != nil {
+		return x.Time
 	}
 	return 0
 }
@@ -418,13 +427,14 @@ const file_wire_proto_rawDesc = "" +
 	"\x03end\x18\x03 \x01(\v2\x15.rollcall.wire.v1.EndH\x00R\x03end\x122\n" +
 	"\x06binned\x18\x04 \x01(\v2\x18.rollcall.wire.v1.BinnedH\x00R\x06binned\x12)\n" +
 	"\x03pod\x18\x05 \x01(\v2\x15.rollcall.wire.v1.PodH\x00R\x03podB\x06\n" +
-	"\x04kind\"Z\n" +
+	"\x04kind\"n\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1e\n" +
 	"\n" +
 	"resolution\x18\x02 \x01(\rR\n" +
 	"resolution\x12\x1c\n" +
-	"\tretention\x18\x03 \x01(\x04R\tretention\":\n" +
+	"\tretention\x18\x03 \x01(\x04R\tretention\x12\x12\n" +
+	"\x04time\x18\x04 \x01(\x04R\x04time\":\n" +
 	"\x06Binned\x12\x16\n" +
 	"\x06values\x18\x01 \x01(\fR\x06values\x12\x18\n" +
 	"\aweights\x18\x02 \x01(\fR\aweights\"7\n" +

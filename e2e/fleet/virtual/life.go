@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/agent/sampler"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/fullnode"
 	"github.com/rollcall-metrics/rollcall/pkg/chunk"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
@@ -176,17 +177,16 @@ func (l *life) newest(age, index int, block int64) ([]model.Sample, error) {
 	}
 	f := &frame{slot: slot}
 	if l.has(age, index) {
-		watch := stopwatch{}
+		watch := sampler.Stopwatch{}
 		if index < seenBefore && age > 0 {
-			if err := l.rows(age-1, l.slots()-1, block-model.BlockSeconds, func(r *chunk.Row) { watch.see(r.Sample) }); err != nil {
+			if err := l.rows(age-1, l.slots()-1, block-model.BlockSeconds, func(r *chunk.Row) { watch.See(model.PodRef{}, r.Sample) }); err != nil {
 				return nil, err
 			}
 		}
 		err := l.rows(age, index, block, func(r *chunk.Row) {
-			watch.see(r.Sample)
+			s := *r.Sample
+			watch.See(model.PodRef{}, &s)
 			if r.Slot == slot {
-				s := *r.Sample
-				watch.tell(&s)
 				f.samples = append(f.samples, s)
 			}
 		})

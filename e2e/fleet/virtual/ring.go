@@ -138,6 +138,9 @@ func (r *ring) Scrape(to int64) (slot int64, scrape model.Scrape, ok bool) {
 	return slot, scrape, true
 }
 
+// Late implements [api.Ring]: kubelets answer at once here.
+func (*ring) Late(int64) bool { return false }
+
 // Knows implements [api.Ring].
 func (r *ring) Knows(namespace, pod string) (bool, error) {
 	newest := r.newest()

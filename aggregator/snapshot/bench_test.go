@@ -74,7 +74,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		s.mu.Unlock()
 		<-f.done
 	}
-	slot := s.lastSampled()
+	slot := s.shown()
 	fly(slot)
 	v := s.current.Load()
 	b.Run("refresh", func(b *testing.B) {

@@ -129,8 +129,15 @@ func rowOf(pod string, slot int64) []byte {
 	return b.AppendChunk(nil)
 }
 
-// open makes a snapshot of the fleet.
+// open makes a snapshot of the fleet, which asks when somebody wants to know.
 func (f *fleet) open(t *testing.T) *Snapshot {
+	s := f.eager(t)
+	s.ahead.never = true
+	return s
+}
+
+// eager makes a snapshot of the fleet, which asks ahead.
+func (f *fleet) eager(t *testing.T) *Snapshot {
 	s := New(resolution, f, f, f, prometheus.NewRegistry())
 	t.Cleanup(s.Close)
 	return s
@@ -146,10 +153,10 @@ func (f *fleet) count() (rounds int, asked []string) {
 	return rounds, asked
 }
 
-// nextSlot sleeps until half a slot after the next one was sampled.
+// nextSlot sleeps until the next slot is shown, and some seconds more.
 func nextSlot() {
-	slot := model.Sampled(time.Now(), resolution)
-	for model.Sampled(time.Now(), resolution) == slot {
+	slot := model.Shown(time.Now(), resolution)
+	for model.Shown(time.Now(), resolution) == slot {
 		time.Sleep(time.Second)
 	}
 	time.Sleep(resolution / 2)

@@ -52,6 +52,7 @@ type Snapshot struct {
 	expected   Expected
 	metrics    *metrics
 	current    atomic.Pointer[View]
+	ahead      ahead
 
 	life    context.Context // of flights
 	stop    context.CancelFunc
@@ -80,13 +81,14 @@ func New(resolution time.Duration, asker Asker, f Fanout, e Expected, reg promet
 func (s *Snapshot) Close() {
 	s.mu.Lock()
 	s.closed = true
+	s.ahead.stop()
 	s.mu.Unlock()
 	s.stop()
 	s.flights.Wait()
 }
 
-// Current returns the snapshot of the last slot that was sampled. If there is
-// none yet it asks the nodes, together with everyone else who waits for it, and
+// Current returns the snapshot of the slot that is shown, see model.Shown. If there
+// is none yet it asks the nodes, together with everyone else who waits for it, and
 // returns when they have answered or failed; or when ctx ends, with what has
 // come until then.
 func (s *Snapshot) Current(ctx context.Context) *View {
@@ -114,7 +116,7 @@ func (s *Snapshot) Current(ctx context.Context) *View {
 // moved since, its new node is found a slot later. Otherwise it is as Current.
 func (s *Snapshot) Finding(ctx context.Context, namespace, pod string) *View {
 	v, _, fresh := s.refresh()
-	before := s.lastSampled() - int64(s.resolution/time.Second)
+	before := s.shown() - int64(s.resolution/time.Second)
 	if fresh || (v.slot >= before && v.runs(namespace, pod) && slices.Equal(v.expected, s.expected.Nodes())) {
 		return v
 	}
@@ -123,23 +125,29 @@ func (s *Snapshot) Finding(ctx context.Context, namespace, pod string) *View {
 
 // refresh begins a flight if there is something to ask. It returns the snapshot
 // as it is, the flight that is under way, if any, and whether the snapshot is
-// that of the last slot that was sampled.
+// that of the slot that is shown.
 func (s *Snapshot) refresh() (v *View, f *flight, fresh bool) {
 	expected := s.expected.Nodes()
-	slot := s.lastSampled()
+	slot := s.shown()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ahead.wanted = slot
+	s.reveal(slot)
 	v = s.current.Load()
-	fresh = v.slot == slot && v.whole && slices.Equal(v.expected, expected)
-	if s.flight == nil && !s.closed && (!fresh || v.due(time.Now())) {
+	fresh = v.slot == slot && v.whole && (s.ahead.view != nil || slices.Equal(v.expected, expected))
+	if !fresh && s.ahead.view != nil { // there is no telling it later
+		s.reveal(s.ahead.view.slot)
+		v = s.current.Load()
+		fresh = v.whole
+	}
+	if s.flight == nil && s.ahead.view == nil && !s.closed && (!fresh || v.due(time.Now())) {
 		s.start(slot, expected)
 	}
 	return v, s.flight, fresh
 }
 
-// lastSampled is the last slot that all agents have had time to sample, whatever
-// their phase.
-func (s *Snapshot) lastSampled() int64 { return model.Sampled(time.Now(), s.resolution) }
+// shown is the slot that is shown now.
+func (s *Snapshot) shown() int64 { return model.Shown(time.Now(), s.resolution) }
 
 // A flight is one question to all nodes that have not answered for its slot.
 type flight struct {
@@ -215,6 +223,7 @@ func (s *Snapshot) fly(f *flight) {
 	defer s.mu.Unlock()
 	s.take(f)
 	s.flight = nil
+	s.plan(f.slot)
 	close(f.done)
 	s.metrics.flew(f)
 }
@@ -261,7 +270,7 @@ func (s *Snapshot) take(f *flight) {
 	}
 	s.index = s.index.with(changes)
 	s.sweep(f)
-	s.current.Store(s.view(f))
+	s.show(s.view(f))
 }
 
 // sweep forgets nodes that are no longer expected, and now and then pods of

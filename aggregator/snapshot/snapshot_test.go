@@ -28,7 +28,7 @@ func TestOneFlightASlot(t *testing.T) {
 		}
 		all.Wait()
 		slot := s.Current(t.Context()).slot
-		if want := model.Sampled(time.Now(), resolution); slot != want {
+		if want := model.Shown(time.Now(), resolution); slot != want {
 			t.Errorf("slot %d, the last that was sampled is %d", slot, want)
 		}
 		if rounds, asked := f.count(); rounds != 1 || fmt.Sprint(asked) != "[a 0 b 0]" {

@@ -42,10 +42,10 @@ func (s *stats) index(x *index) {
 
 // A Status is the state of the snapshot, as JSON.
 type Status struct {
-	// Slot is the one that is shown, nil before the first question; the next
-	// question asks the nodes if it is older than Sampled.
-	Slot    *time.Time `json:"slot,omitempty"`
-	Sampled time.Time  `json:"sampled"`
+	// Slot is the one that was shown last, nil before the first question; the next
+	// question asks the nodes, or waits for what they say, if it is older than Due.
+	Slot *time.Time `json:"slot,omitempty"`
+	Due  time.Time  `json:"due"`
 	// Nodes are the expected nodes by outcome.
 	Nodes map[coverage.Outcome]int `json:"nodes"`
 	// Pods are those with values, Bytes what their chunks and the nodes' take,
@@ -86,9 +86,9 @@ func (s *Snapshot) Status() Status {
 	f := s.flight
 	s.mu.Unlock()
 	v := s.current.Load()
-	sampled := time.Unix(s.lastSampled(), 0).UTC()
+	due := time.Unix(s.shown(), 0).UTC()
 	st := Status{
-		Sampled: sampled, Nodes: v.stats.nodes, Pods: v.stats.pods, Bytes: v.stats.bytes, LargestNode: v.stats.largest,
+		Due: due, Nodes: v.stats.nodes, Pods: v.stats.pods, Bytes: v.stats.bytes, LargestNode: v.stats.largest,
 		Directory: v.stats.places, Gone: v.stats.gone, Namespaces: v.stats.namespaces, Missing: []MissingNode{},
 	}
 	if v.slot != 0 {

@@ -234,4 +234,4 @@ func (f *fire) has(t *testing.T, node, key string, slot int64) bool {
 }
 
 // lastSampled is the slot that newest values are of.
-func (f *fire) lastSampled() int64 { return model.Sampled(time.Now(), f.cfg.Resolution) }
+func (f *fire) lastSampled() int64 { return model.Shown(time.Now(), f.cfg.Resolution) }

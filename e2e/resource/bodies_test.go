@@ -31,9 +31,9 @@ func bytesOf(body string) http.HandlerFunc {
 	}
 }
 
-// chunkAt is a chunk of the node with one row, in the slot that began so long ago.
-func chunkAt(ago time.Duration) []byte {
-	slot := model.SlotOf(time.Now().Add(-ago), resolution)
+// chunkAt is a chunk of the node with one row, so long after the slot that is due.
+func chunkAt(later time.Duration) []byte {
+	slot := model.Sampled(time.Now(), resolution) + int64(later/time.Second)
 	b := chunk.NewBuilder(chunk.Header{Block: model.BlockOf(slot), Resolution: resolution})
 	var s model.Sample
 	s.Set(model.CPU, 1)
@@ -47,7 +47,7 @@ func chunkAt(ago time.Duration) []byte {
 // said, and nothing of what they said before.
 func TestAgentsBodies(t *testing.T) {
 	good := func(out *wire.Writer) {
-		_ = out.Chunk(chunkAt(resolution))
+		_ = out.Chunk(chunkAt(0))
 		_ = out.End(true, nil)
 	}
 	for name, c := range map[string]struct {
@@ -64,7 +64,7 @@ func TestAgentsBodies(t *testing.T) {
 		"zeros":     {bytesOf(string(make([]byte, 100))), "truncated", "read the answer: the answer is not a stream of frames: it does not begin with a header"},
 		"cut off":   {frames("node-1", 15, func(out *wire.Writer) { _ = out.Chunk(make([]byte, 20<<10)) }), "truncated", "read the answer: the answer broke off"},
 		"endless": {frames("node-1", 15, func(out *wire.Writer) {
-			for out.Chunk(chunkAt(resolution)) == nil {
+			for out.Chunk(chunkAt(0)) == nil {
 			}
 		}), "over_budget", tooLarge},
 		"endless names": {frames("node-1", 15, func(out *wire.Writer) {
@@ -87,8 +87,8 @@ func TestAgentsBodies(t *testing.T) {
 		"another resolution": {frames("node-1", 30, good), "version_skew",
 			"it samples every 30s, this aggregator expects every 15s; --metric-resolution has to be the same"},
 		"chunk that is none":          {frames("node-1", 15, func(out *wire.Writer) { _ = out.Chunk([]byte("?")); _ = out.End(true, nil) }), "truncated", "corrupt chunk: format version 63, this program reads 1"},
-		"slot that is not over yet":   {frames("node-1", 15, func(out *wire.Writer) { _ = out.Chunk(chunkAt(0)); _ = out.End(true, nil) }), "truncated", "asked for slots up to 946684935, it answers with slot 946684950"},
-		"slots of two times":          {frames("node-1", 15, func(out *wire.Writer) { _ = out.Chunk(chunkAt(30 * time.Second)); good(out) }), "truncated", "a scrape of the slots 946684920 and 946684935"},
+		"slot that is not over yet":   {frames("node-1", 15, func(out *wire.Writer) { _ = out.Chunk(chunkAt(resolution)); _ = out.End(true, nil) }), "truncated", "asked for slots up to 9466…, it answers with slot 9466…"},
+		"slots of two times":          {frames("node-1", 15, func(out *wire.Writer) { _ = out.Chunk(chunkAt(-resolution)); good(out) }), "truncated", "a scrape of the slots 9466… and 9466…"},
 		"history that it cannot read": {frames("node-1", 15, func(out *wire.Writer) { _ = out.End(false, errors.New("damaged")) }), "truncated", "it could not read its history: damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestAgentsBodies(t *testing.T) {
 func TestAgentThatCanReadAPart(t *testing.T) {
 	inFleet(t, []string{"node-1", "node-2"}, running(func(f *fleet) {
 		f.node().answering(frames("node-1", 15, func(out *wire.Writer) {
-			_ = out.Chunk(chunkAt(resolution))
+			_ = out.Chunk(chunkAt(0))
 			_ = out.End(true, errors.New("damaged"))
 		}))
 		f.until(107)

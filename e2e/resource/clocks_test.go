@@ -59,8 +59,8 @@ func TestClocks(t *testing.T) {
 		"40 s ahead":       skewed(40, "app 100m 64Mi @110 20s", "app 100m 64Mi @120 10s"),
 		"an hour ahead":    skewed(3600, ahead, ahead),
 		"1 s behind":       skewed(-1, "app 100m 64Mi @110 20s", "app 100m 64Mi @120 10s"),
-		"20 s behind":      skewed(-20, "app 100m 64Mi @90 10s", "app 100m 64Mi @110 20s"),
-		"40 s behind":      skewed(-40, "app 100m 64Mi @80 20s", "app 100m 64Mi @90 10s"),
+		"20 s behind":      skewed(-20, "app 100m 64Mi @90 10s", "app 100m 64Mi @90 10s"),
+		"40 s behind":      skewed(-40, "app 100m 64Mi @80 20s", "app 100m 64Mi @80 20s"),
 		"an hour behind":   skewed(-3600, behind, behind),
 		"a century behind": skewed(-100*365*86400, long, long),
 		"an hour ahead, then right": func(f *fleet) {
@@ -143,7 +143,7 @@ func TestOrder(t *testing.T) {
 			f.expect("shop/cart", "app 100m 64Mi @90 10s")
 			f.until(127)
 			f.expect("shop/cart", "app 100m 64Mi @90 10s")
-			f.until(130) // slot 120, of which the node has nothing yet
+			f.until(131) // slot 120, of which the node has nothing yet
 			f.expect("shop/cart", "app 100m 64Mi @110 20s")
 		},
 		"a kubelet that takes 5 s": func(f *fleet) {
@@ -159,7 +159,7 @@ func TestOrder(t *testing.T) {
 			f.run(f.node(), "shop/cart/1", "app")
 			f.node().takes = 5 * time.Second
 			f.begin()
-			f.until(115) // slot 105 comes at 116.2
+			f.until(116) // slot 105 comes at 116.2
 			f.says(0, "shop/cart", "app 100m 64Mi @90 10s")
 			f.until(117)
 			before := f.all[1].show("shop/cart")

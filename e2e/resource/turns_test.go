@@ -230,7 +230,7 @@ func (l *life) ask() {
 		if risen, ok := l.risen[pod.node]; ok && l.now()-risen < 20 {
 			continue // one may have asked it since then, the other not: see lateSlot
 		}
-		got := seen{m.Timestamp.Unix() - l.epoch, model.Sampled(time.Now(), resolution), l.pod(m), by}
+		got := seen{m.Timestamp.Unix() - l.epoch, model.Shown(time.Now(), resolution), l.pod(m), by}
 		before, known := l.last[pod.uid]
 		switch {
 		case known && got.at < before.at:

@@ -33,7 +33,17 @@ func SlotOf(t time.Time, res time.Duration) int64 {
 // Sampled returns the start of the last slot at time t of which every node that is
 // well has its sample, in Unix seconds: agents sample in the first half of a slot, and
 // a tenth more is for the kubelets' answers.
-func Sampled(t time.Time, res time.Duration) int64 { return SlotOf(t.Add(-res*6/10), res) }
+func Sampled(t time.Time, res time.Duration) int64 { return SlotOf(t.Add(-dueAfter(res)), res) }
+
+// Due returns when a slot is the one that Sampled returns.
+func Due(slot int64, res time.Duration) time.Time { return time.Unix(slot, 0).Add(dueAfter(res)) }
+
+func dueAfter(res time.Duration) time.Duration { return res * 6 / 10 }
+
+// Shown returns the start of the slot whose samples are the newest that is told at
+// time t, in Unix seconds: after Sampled there is a tenth of a slot in which all nodes
+// can be asked, so that who wants to know need not wait for them.
+func Shown(t time.Time, res time.Duration) int64 { return SlotOf(t.Add(-res*7/10), res) }
 
 // BlockOf returns the start of the block that a slot lies in, in Unix seconds.
 func BlockOf(slot int64) int64 { return floor(slot, BlockSeconds) }

@@ -56,18 +56,18 @@ func ask(ctx context.Context, p *child.Process, c *resourceClient, paths []strin
 	return t, err
 }
 
-// fresh waits until there is so much time left before the snapshot is of another slot,
-// and has it refreshed if it is of one before. What comes within that time is answered
-// from it.
+// fresh waits until there is so much time left before the nodes are asked for another
+// slot, and has them asked if the snapshot is of one before. What comes within that
+// time is answered from it.
 func (b *bench) fresh(ctx context.Context, m *metricsAPI, needs time.Duration) error {
-	now := time.Now()
-	next := time.Unix(model.Sampled(now, b.cfg.Resolution), 0).Add(b.cfg.Resolution)
-	for model.Sampled(next, b.cfg.Resolution) == model.Sampled(now, b.cfg.Resolution) {
-		next = next.Add(time.Second) // slots begin at whole seconds
-	}
-	if next.Sub(now) < needs {
-		if err := child.Wait(ctx, time.Until(next)+afterwards); err != nil {
+	shown := time.Now()
+	next := model.Sampled(shown, b.cfg.Resolution) + int64(b.cfg.Resolution/time.Second)
+	if due := model.Due(next, b.cfg.Resolution); time.Until(due) < needs {
+		if err := child.Wait(ctx, time.Until(due)-afterwards); err != nil {
 			return err
+		}
+		for shown = due; model.Shown(shown, b.cfg.Resolution) < next; {
+			shown = shown.Add(afterwards)
 		}
 	}
 	before, err := m.flights(ctx)
@@ -75,6 +75,9 @@ func (b *bench) fresh(ctx context.Context, m *metricsAPI, needs time.Duration) e
 		return err
 	}
 	c, err := costOf(ctx, m.aggregator.Process, m.agents.Process, func() (time.Duration, error) {
+		if err := child.Wait(ctx, time.Until(shown)); err != nil {
+			return 0, err
+		}
 		r, err := m.client.get(ctx, listOf(m.deployments[0]), protobuf)
 		return r.wall, err
 	})

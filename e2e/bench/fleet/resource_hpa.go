@@ -78,9 +78,9 @@ func (b *bench) resourceHPA(ctx context.Context) error {
 	refresh := median(append(m.refreshes, 0)[:max(len(m.refreshes), 1)])
 	b.Set("resource-hpa/cores", cores(after-cpu), "%d deployments of %d pods each, in namespaces of their own and of ten; %d lists in %.1f s, %d pods in each on average, protobuf; the snapshot was refreshed %.0f times; nodes' heartbeats and replaced pods are watched",
 		len(m.deployments), replicas, len(t.walls), took.Seconds(), t.pods/len(t.walls), flown-flights)
-	b.Set("resource-hpa/refresh", cores(time.Duration(float64(refresh)*(flown-flights))), "%s ms each: what a question for one deployment cost, median of %d that came first in a slot", report.Number(millis(refresh)), len(m.refreshes))
+	b.Set("resource-hpa/refresh", cores(time.Duration(float64(refresh)*(flown-flights))), "%s ms each: what asking all nodes and a list of one deployment cost, median of %d", report.Number(millis(refresh)), len(m.refreshes))
 	b.Set("resource-hpa/idle", idle/1000, "over %v before", min(b.cfg.Pace, b.cfg.Resolution))
-	b.Set("resource-hpa/p99", millis(quantile(t.walls, 0.99)), "median %s ms, slowest %s ms; the first in a slot waits for all nodes", report.Number(millis(quantile(t.walls, 0.5))), report.Number(millis(quantile(t.walls, 1))))
+	b.Set("resource-hpa/p99", millis(quantile(t.walls, 0.99)), "median %s ms, slowest %s ms; nodes are asked before their slot is shown", report.Number(millis(quantile(t.walls, 0.5))), report.Number(millis(quantile(t.walls, 1))))
 	slices.Sort(t.ages)
 	b.Set("resource-hpa/age", quantile(t.ages, 0.5).Seconds(), "now less timestamp, of all pods in all answers; slots of %v", b.cfg.Resolution)
 	b.Set("resource-hpa/age99", quantile(t.ages, 0.99).Seconds(), "")

@@ -22,9 +22,10 @@ const (
 	checkout = "/api/v1/pod/checkout"
 )
 
-// refreshAt is when in each slot the snapshot is asked for: agents have scraped
-// in its first half, so each time there is one new slot, and one refresh.
-func (b *bench) refreshAt() time.Duration { return b.cfg.Resolution * 2 / 3 }
+// refreshAt is when in a slot the snapshot is asked for, every second time: of the
+// slot after one that was asked for all nodes are asked ahead, and of the next after
+// that when somebody wants to know.
+func (b *bench) refreshAt() time.Duration { return b.cfg.Resolution * 3 / 4 }
 
 // snapshot measures the first question of a slot, which refreshes the snapshot,
 // with all pods rendered.
@@ -95,7 +96,7 @@ const attempts = 4
 func (b *bench) refresh(ctx context.Context, a *aggregator) (c cost, r reply, received float64, err error) {
 	var failed error
 	for range attempts {
-		next := time.Unix(model.SlotOf(time.Now().Add(-b.refreshAt()), b.cfg.Resolution), 0).Add(b.cfg.Resolution + b.refreshAt())
+		next := time.Unix(model.SlotOf(time.Now().Add(-b.refreshAt()), b.cfg.Resolution), 0).Add(2*b.cfg.Resolution + b.refreshAt())
 		if err := child.Wait(ctx, time.Until(next)); err != nil {
 			return c, r, 0, err
 		}

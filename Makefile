@@ -17,6 +17,8 @@ E2E_TIMEOUT   ?= 60m
 BENCH         ?= .
 BENCH_TIMEOUT ?= 30m
 SOAK          ?= 1h
+# Flags of the cluster: make cluster CLUSTER=--metrics-server.
+CLUSTER       ?=
 # Virtual nodes under fire, and real members of gossip in real time (as many as
 # two cores bear); 300x1,1000x10 are 1000 more with all intervals stretched
 # tenfold, which takes two hours.
@@ -58,8 +60,8 @@ test-scale: ## run the tests under fire with 5000 nodes, and gossip's with 300 m
 e2e: ## run the tests on a real Kubernetes cluster on this machine, as root; 20 minutes, and 13 more the first time
 	cd e2e/cluster && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout $(E2E_TIMEOUT) -v ./...
 
-cluster: ## run a real Kubernetes cluster with Rollcall on this machine, as root, until Ctrl-C
-	cd e2e/cluster && $(GO) build -o ../../bin/rollcall-cluster . && exec ../../bin/rollcall-cluster --tag $(VERSION)
+cluster: ## run a real Kubernetes cluster with Rollcall on this machine, as root, until Ctrl-C; CLUSTER=--help
+	cd e2e/cluster && $(GO) build -o ../../bin/rollcall-cluster . && exec ../../bin/rollcall-cluster --tag $(VERSION) $(CLUSTER)
 
 check: ## check what needs no test run: gofmt and go vet
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \

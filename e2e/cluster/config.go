@@ -17,6 +17,9 @@ type Config struct {
 	Tag string
 	// NoRollcall leaves the cluster empty.
 	NoRollcall bool
+	// MetricsServer is there in Rollcall's place, with pods that autoscalers look at;
+	// Rollcall's images are there, too.
+	MetricsServer bool
 	// Manifests is the directory of manifests, with base and components in it.
 	Manifests string
 	// Components are those to apply with the base.
@@ -30,6 +33,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.Nodes, "nodes", 3, "nodes")
 	fs.StringVar(&c.Tag, "tag", "dev", "tag of Rollcall's images, and its --version")
 	fs.BoolVar(&c.NoRollcall, "no-rollcall", false, "leave the cluster empty")
+	fs.BoolVar(&c.MetricsServer, "metrics-server", false, "run metrics-server instead, and pods with autoscalers, to put Rollcall in its place (docs/replace-metrics-server.md)")
 	fs.StringVar(&c.Manifests, "manifests", "../../manifests", "directory of manifests to apply, with base and components in it")
 	fs.StringSliceVar(&c.Components, "components", nil, "components of the manifests to apply with the base")
 	fs.IntVar(&c.Port, "port", 16443, "port of 127.0.0.1 that leads to the API server")
@@ -45,6 +49,9 @@ func (c *Config) Validate() (err error) {
 	if c.Port < 1 || c.Port > 65535 {
 		errs = append(errs, fmt.Errorf("--port %d is not in 1 to 65535", c.Port))
 	}
+	if c.MetricsServer && (c.NoRollcall || len(c.Components) > 0) {
+		errs = append(errs, errors.New("--metrics-server comes with Rollcall's images and without Rollcall; it does not go with --no-rollcall or --components"))
+	}
 	if c.Tag == "" {
 		errs = append(errs, errors.New("--tag is empty"))
 	}
@@ -59,5 +66,5 @@ func (c *Config) images() build.Choice {
 	if c.NoRollcall {
 		return build.Choice{}
 	}
-	return build.Choice{Tags: []string{c.Tag}}
+	return build.Choice{Tags: []string{c.Tag}, MetricsServer: c.MetricsServer}
 }

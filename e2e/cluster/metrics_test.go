@@ -65,8 +65,8 @@ func TestMetricsAPI(t *testing.T) {
 
 // metricsServer deploys it, and the pods, and checks the checks.
 func (u *usage) metricsServer() {
-	u.kubectl([]byte(u.readFile("testdata/metrics-server.yaml")), "apply", "-f", "-")
-	u.kubectl([]byte(u.readFile("testdata/usage.yaml")), "apply", "-f", "-")
+	u.kubectl([]byte(metricsServerYAML), "apply", "-f", "-")
+	u.kubectl([]byte(usageYAML), "apply", "-f", "-")
 	u.eventually("all pods run", func(ctx context.Context) error {
 		pods, err := u.c.Client.CoreV1().Pods(usageNamespace).List(ctx, metav1.ListOptions{})
 		if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,14 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/cluster"
 	"github.com/rollcall-metrics/rollcall/e2e/cluster/sandbox"
+)
+
+// Objects of --metrics-server, which the tests apply, too.
+var (
+	//go:embed testdata/metrics-server.yaml
+	metricsServerYAML string
+	//go:embed testdata/usage.yaml
+	usageYAML string
 )
 
 // startWithin is ten times what a start takes on two idle cores.
@@ -69,6 +78,15 @@ func (c *Config) apply(ctx context.Context, k *cluster.Cluster, tell func(string
 	if c.NoRollcall {
 		return nil
 	}
+	if c.MetricsServer {
+		for _, objects := range []string{metricsServerYAML, usageYAML} {
+			if _, err := k.Kubectl(ctx, []byte(objects), "apply", "--filename=-"); err != nil {
+				return err
+			}
+		}
+		tell("applied metrics-server, and pods with autoscalers in the namespace usage")
+		return nil
+	}
 	if err := k.Apply(ctx, cluster.Manifests{Dir: c.Manifests, Tag: c.Tag, Components: c.Components}); err != nil {
 		return err
 	}
@@ -89,7 +107,15 @@ func (c *Config) explain(k *cluster.Cluster) {
   kubectl=%s
   $kubectl get pods --all-namespaces --output wide
 `, k.OutsideKubeconfig, filepath.Join(sandbox.OuterBinDir(), "kubectl"))
-	if !c.NoRollcall {
+	switch {
+	case c.MetricsServer:
+		fmt.Printf(`
+docs/replace-metrics-server.md can be followed here, in a directory of the repository such as
+bin/replace. In step 1, before kustomization.yaml is applied, have it name what is here:
+
+  sed -i 's,https://github.com/rollcall-metrics/rollcall//,../../,; s,?ref=v0.1.0,,; s,registry.example.com,rollcall.test,; s,newTag: .*},newTag: %s},' kustomization.yaml
+`, c.Tag)
+	case !c.NoRollcall:
 		fmt.Print(`  $kubectl --namespace rollcall port-forward service/rollcall-aggregator 8000
 `)
 	}

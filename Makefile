@@ -28,6 +28,10 @@ SCALE_GOSSIP  ?= 300x1
 # Compiled on first use, which takes minutes, and cached by Go.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# What answers of metrics.k8s.io are made of.
+OPENAPI_OF := k8s.io/metrics/pkg/apis/metrics/v1beta1 k8s.io/apimachinery/pkg/apis/meta/v1 \
+	k8s.io/apimachinery/pkg/api/resource k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version
+
 ARCHES ?= amd64 arm64
 # Before the name of an image: make images IMAGE_PREFIX=registry.example/rollcall/
 IMAGE_PREFIX ?=
@@ -96,10 +100,13 @@ images: ## build the images for amd64 and arm64 with buildah or docker
 
 # protoc comes from the system (apt-get install protobuf-compiler), its Go
 # plugin from go.mod, so that code and runtime are of the same version.
-generate: ## generate Go from pkg/wire/*.proto
+generate: ## generate Go from pkg/wire/*.proto, and the OpenAPI of metrics.k8s.io
 	@command -v protoc >/dev/null || { echo "make generate needs protoc (apt-get install protobuf-compiler)" >&2; exit 1; }
 	$(GO) build -o bin/tools/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
 	PATH="$(CURDIR)/bin/tools:$$PATH" $(GO) generate ./pkg/wire
+	$(GO) run k8s.io/kube-openapi/cmd/openapi-gen@$$($(GO) list -m -f '{{.Version}}' k8s.io/kube-openapi) \
+		--output-dir aggregator/resource/openapi --output-pkg github.com/rollcall-metrics/rollcall/aggregator/resource/openapi \
+		--output-file zz_generated.go --report-filename /dev/null $(OPENAPI_OF)
 
 clean: ## remove what was built
 	rm -rf bin

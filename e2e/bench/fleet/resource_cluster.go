@@ -144,6 +144,12 @@ func (b *bench) theMetricsAPI(ctx context.Context) (*metricsAPI, error) {
 		return nil, err
 	}
 	b.ends = append(b.ends, m.client.close)
+	if err := m.client.await(ctx, metricsPath); err != nil {
+		return nil, fmt.Errorf("metrics.k8s.io is not there: %w", err)
+	}
+	if len(b.Of("resource-start")) > 0 {
+		b.Set("resource-start/discovery", time.Since(m.aggregator.began).Seconds(), "asked every %v until %s is there; agents and pods are not known yet", afterwards, metricsPath)
+	}
 	listed, err := b.firstLists(ctx, m)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ func resourceRows() []*report.Row {
 		{Key: "resource-all/json", What: "– JSON: CPU", Unit: "s"},
 		{Key: "resource-all/peak", What: "– JSON: peak memory", Unit: "MiB"},
 		{Key: "resource-all/pod", What: "– one pod: p99", Unit: "ms"},
+		{Key: "resource-start/discovery", What: "start of an aggregator to discovery of metrics.k8s.io", Unit: "s", Target: 1},
 		{Key: "resource-start/wall", What: "start of an aggregator with metrics.k8s.io to its first list of 150 pods: wall", Unit: "s"},
 		{Key: "resource-start/cpu", What: "– CPU", Unit: "s"},
 		{Key: "resource-start/memory", What: "– resident afterwards", Unit: "MiB"},

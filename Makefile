@@ -13,6 +13,8 @@ GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nomsgpack -
 # Of one run of all tests of one package; a hang should end before CI's patience.
 TEST_TIMEOUT  ?= 10m
 E2E_TIMEOUT   ?= 60m
+# How many packages are tested at a time: their tests mostly wait.
+TEST_PACKAGES ?= 4
 # A regular expression: make bench BENCH=Fanout.
 BENCH         ?= .
 BENCH_TIMEOUT ?= 30m
@@ -39,7 +41,7 @@ IMAGE_BUILDER ?= $(shell command -v buildah || command -v docker)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-scale e2e cluster check lint bench bench-agent bench-fleet soak images generate clean
+.PHONY: help build demo test test-scale e2e e2e-rollcall e2e-others cluster check lint bench bench-agent bench-fleet soak images generate clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,15 +56,23 @@ demo: build ## run a fleet of 3 nodes with 20 minutes of history, until Ctrl-C
 	bin/rollcall-fleet --nodes 3 --aggregators 1 --backfill 20m
 
 test: build check ## build, check format and run all tests with the race detector
-	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+	$(GO) test -race -p $(TEST_PACKAGES) -timeout $(TEST_TIMEOUT) ./...
 
 test-scale: ## run the tests under fire with 5000 nodes, and gossip's with 300 members, 20 minutes
 	ROLLCALL_NODES=$(SCALE_NODES) $(GO) test -run UnderFire -count=1 -timeout 0 -v ./e2e/fleet
 	ROLLCALL_SCALE=$(SCALE_GOSSIP) $(GO) test -run TestScale -count=1 -timeout 0 -v ./e2e/gossip
 
-# -p 1: with several packages at a time go test shows nothing before they end.
-e2e: ## run the tests on a real Kubernetes cluster on this machine, as root; 20 minutes, and 13 more the first time
-	cd e2e/cluster && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout $(E2E_TIMEOUT) -v ./...
+e2e: ## run the tests on real Kubernetes clusters on this machine, as root, two at a time
+	cd e2e/cluster && $(GO) vet ./...
+	@$(MAKE) --no-print-directory -j 2 e2e-rollcall e2e-others
+
+# They mostly wait, so that two clusters at a time are no slower. Each line says whose
+# it is. -p 1: with several packages at a time go test shows nothing before they end.
+e2e-rollcall e2e-others: SHELL := /bin/bash
+e2e-rollcall:
+	@set -o pipefail; cd e2e/cluster && $(GO) test -count=1 -timeout $(E2E_TIMEOUT) -v -run '^TestRollcall$$' . 2>&1 | sed -u 's/^/rollcall | /'
+e2e-others:
+	@set -o pipefail; cd e2e/cluster && $(GO) test -count=1 -p 1 -timeout $(E2E_TIMEOUT) -v -skip '^TestRollcall$$' ./... 2>&1 | sed -u 's/^/others   | /'
 
 cluster: ## run a real Kubernetes cluster with Rollcall on this machine, as root, until Ctrl-C; CLUSTER=--help
 	cd e2e/cluster && $(GO) build -o ../../bin/rollcall-cluster . && exec ../../bin/rollcall-cluster --tag $(VERSION) $(CLUSTER)

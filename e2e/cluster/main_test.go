@@ -33,14 +33,16 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// images are those that the tests need which -run selects. Each takes seconds to
-// build, and metrics-server, the first time, minutes.
+// images are those that the tests need which -run and -skip select. Each takes
+// seconds to build, and metrics-server, the first time, minutes.
 func images() (all build.Choice) {
-	pattern, _, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
-	selected := func(test string) bool {
+	run, _, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	skip := flag.Lookup("test.skip").Value.String()
+	matches := func(pattern, test string) bool {
 		matched, err := regexp.MatchString(pattern, test)
 		return matched && err == nil
 	}
+	selected := func(test string) bool { return matches(run, test) && (skip == "" || !matches(skip, test)) }
 	all.MetricsServer = selected("TestMetricsAPI")
 	if all.MetricsServer || selected("TestRollcall") {
 		all.Tags = append(all.Tags, oldTag)

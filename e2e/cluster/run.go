@@ -114,6 +114,8 @@ docs/replace-metrics-server.md can be followed here, in a directory of the repos
 bin/replace. In step 1, before kustomization.yaml is applied, have it name what is here:
 
   sed -i 's,https://github.com/rollcall-metrics/rollcall//,../../,; s,?ref=v0.1.0,,; s,registry.example.com,rollcall.test,; s,newTag: .*},newTag: %s},' kustomization.yaml
+
+The way back has e2e/cluster/testdata/metrics-server.yaml for the manifest of the release.
 `, c.Tag)
 	case !c.NoRollcall:
 		fmt.Print(`  $kubectl --namespace rollcall port-forward service/rollcall-aggregator 8000

@@ -13,8 +13,6 @@ GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nomsgpack -
 # Of one run of all tests of one package; a hang should end before CI's patience.
 TEST_TIMEOUT  ?= 10m
 E2E_TIMEOUT   ?= 60m
-# How many packages are tested at a time: their tests mostly wait.
-TEST_PACKAGES ?= 4
 # A regular expression: make bench BENCH=Fanout.
 BENCH         ?= .
 BENCH_TIMEOUT ?= 30m
@@ -56,7 +54,7 @@ demo: build ## run a fleet of 3 nodes with 20 minutes of history, until Ctrl-C
 	bin/rollcall-fleet --nodes 3 --aggregators 1 --backfill 20m
 
 test: build check ## build, check format and run all tests with the race detector
-	$(GO) test -race -p $(TEST_PACKAGES) -timeout $(TEST_TIMEOUT) ./...
+	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
 
 test-scale: ## run the tests under fire with 5000 nodes, and gossip's with 300 members, 20 minutes
 	ROLLCALL_NODES=$(SCALE_NODES) $(GO) test -run UnderFire -count=1 -timeout 0 -v ./e2e/fleet

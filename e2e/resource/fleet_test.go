@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,28 +192,33 @@ func (f *fleet) identity(role identity.Role, name string) *identity.Source {
 
 // expected is who should answer, by the API server.
 type expected struct {
-	names   []string
+	names   atomic.Pointer[[]string] // sorted, nil: none; aggregators look whenever they like
 	labels  map[string]nodeLabels
 	reasons map[string]string // why others cannot run the agent
 }
 
 // set adds or removes a node.
 func (e *expected) set(name string, there bool) {
-	names := slices.DeleteFunc(slices.Clone(e.names), func(n string) bool { return n == name })
+	names := slices.DeleteFunc(slices.Clone(e.Nodes()), func(n string) bool { return n == name })
 	if there {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	e.names = names
+	e.names.Store(&names)
 }
 
 // Nodes implements [resource.Nodes], as the methods that follow do.
-func (e *expected) Nodes() []string { return e.names }
+func (e *expected) Nodes() []string {
+	if names := e.names.Load(); names != nil {
+		return *names
+	}
+	return nil
+}
 
 func (e *expected) Reason(name string) string { return e.reasons[name] }
 
 func (e *expected) Labels(name string) (resource.NodeLabels, bool) {
-	return e.labels[name], slices.Contains(e.names, name)
+	return e.labels[name], slices.Contains(e.Nodes(), name)
 }
 
 type nodeLabels map[string]string

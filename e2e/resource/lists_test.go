@@ -18,7 +18,7 @@ func (f *fleet) crowd(each int, namespaces ...string) (names []string) {
 	for _, namespace := range namespaces {
 		for i := range each {
 			name := fmt.Sprintf("%s/pod-%d", namespace, i) // 10 comes before 2
-			f.run(f.nodes[f.expected.names[i%len(f.expected.names)]], name+"/1", "app")
+			f.run(f.nodes[f.expected.Nodes()[i%len(f.expected.Nodes())]], name+"/1", "app")
 			names = append(names, name)
 		}
 	}
@@ -56,7 +56,7 @@ func TestOrderOfLists(t *testing.T) {
 				if got := namesOf(a.list("pods", "shop-a", nil)); !slices.Equal(got, all[700:1400]) {
 					t.Errorf("after %d s aggregator %d lists %d pods of shop-a", at, i, len(got))
 				}
-				if got := namesOf(a.list("nodes", "", nil)); !slices.Equal(got, f.expected.names) {
+				if got := namesOf(a.list("nodes", "", nil)); !slices.Equal(got, f.expected.Nodes()) {
 					t.Errorf("after %d s aggregator %d lists nodes %q", at, i, got)
 				}
 			}

@@ -279,7 +279,7 @@ func TestTurns(t *testing.T) {
 					last: map[string]seen{}, happened: map[string]int64{}, anew: map[string]int64{}, reset: map[string]int64{}, risen: map[string]int64{},
 				}
 				for i := range 12 {
-					l.add(fmt.Sprintf("shop/pod-%d", i), f.expected.names[i%4])
+					l.add(fmt.Sprintf("shop/pod-%d", i), f.expected.Nodes()[i%4])
 				}
 				f.begin()
 				for l.now() < 1800 {

@@ -22,11 +22,21 @@ func (a *ahead) stop() {
 	}
 }
 
-// plan has the nodes asked for the slot after one, when it is due. The caller holds
-// s.mu.
+// plan has a slot that is known shown when its time comes, so that the one before is
+// not kept any longer, and then the nodes asked for the next when it is due. The caller
+// holds s.mu.
 func (s *Snapshot) plan(slot int64) {
 	s.ahead.stop()
 	if s.closed || s.ahead.never {
+		return
+	}
+	if s.ahead.view != nil {
+		s.ahead.timer = time.AfterFunc(time.Until(model.ShownFrom(slot, s.resolution)), func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.reveal(s.shown())
+			s.plan(slot)
+		})
 		return
 	}
 	next := slot + int64(s.resolution/time.Second)

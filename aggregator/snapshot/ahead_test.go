@@ -51,6 +51,9 @@ func TestAhead(t *testing.T) {
 		if rounds, _ := f.count(); rounds != 1 {
 			t.Errorf("%d rounds, nobody wanted to know", rounds)
 		}
+		if v := s.current.Load(); v.slot != slot+45 || s.ahead.view != nil {
+			t.Errorf("slot +%d is kept, and perhaps another one", v.slot-slot)
+		}
 		if v := s.Current(t.Context()); v.slot != model.Shown(time.Now(), resolution) {
 			t.Errorf("slot %d", v.slot)
 		}

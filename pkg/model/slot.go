@@ -43,7 +43,14 @@ func dueAfter(res time.Duration) time.Duration { return res * 6 / 10 }
 // Shown returns the start of the slot whose samples are the newest that is told at
 // time t, in Unix seconds: after Sampled there is a tenth of a slot in which all nodes
 // can be asked, so that who wants to know need not wait for them.
-func Shown(t time.Time, res time.Duration) int64 { return SlotOf(t.Add(-res*7/10), res) }
+func Shown(t time.Time, res time.Duration) int64 { return SlotOf(t.Add(-shownAfter(res)), res) }
+
+// ShownFrom returns when a slot is the one that Shown returns.
+func ShownFrom(slot int64, res time.Duration) time.Time {
+	return time.Unix(slot, 0).Add(shownAfter(res))
+}
+
+func shownAfter(res time.Duration) time.Duration { return res * 7 / 10 }
 
 // BlockOf returns the start of the block that a slot lies in, in Unix seconds.
 func BlockOf(slot int64) int64 { return floor(slot, BlockSeconds) }

@@ -14,14 +14,13 @@ import (
 // latest answers with the newest scrape, and with the names of pods that are
 // not in it.
 func (p *peer) latest(ctx context.Context, out *wire.Writer, q wire.Latest) (known bool, _ error) {
-	to, late := q.To, p.ring.Late(q.To)
-	if late {
-		to--
-	}
 	from := q.To - model.StaleSlots*int64(p.cfg.Resolution/time.Second)
-	slot, groups, failed := newest(ctx, p.ring, from, to)
-	if late && q.Late && slot == 0 {
-		slot, groups, failed = newest(ctx, p.ring, from, q.To)
+	slot, groups, failed := newest(ctx, p.ring, from, q.To)
+	if slot == q.To && p.ring.Late(slot) { // others may have been told of the one before
+		earlier, before, err := newest(ctx, p.ring, from, q.To-1)
+		if earlier != 0 || !q.Late {
+			slot, groups, failed = earlier, before, err
+		}
 	}
 	var b chunk.Builder
 	var coded []byte

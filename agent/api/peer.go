@@ -35,8 +35,8 @@ type Ring interface {
 	// its samples, which must not be changed. If it is not at hand ok is false,
 	// and Chunks may know more.
 	Scrape(to int64) (slot int64, scrape model.Scrape, ok bool)
-	// Late tells whether the slot, in Unix seconds, is the last, and came only
-	// after aggregators began to ask for it.
+	// Late tells whether the slot, in Unix seconds, is one that Scrape returns, and
+	// came only after aggregators began to ask for it.
 	Late(slot int64) bool
 	// Knows tells whether there is any sample of the pod or, if pod is empty, of
 	// the namespace, however old.

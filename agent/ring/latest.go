@@ -11,10 +11,10 @@ func (r *Ring) Latest() (slot int64, scrape model.Scrape, ok bool) {
 	if r.open == nil {
 		return 0, model.Scrape{}, false
 	}
-	if len(r.latest.Groups) == 0 { // of the run before
+	if len(r.latest.scrape.Groups) == 0 { // of the run before
 		return r.open.latest()
 	}
-	return r.latestSlot, r.latest, true
+	return r.latest.slot, r.latest.scrape, true
 }
 
 // Scrape returns the newest slot that is not after to, in Unix seconds, and its
@@ -23,18 +23,18 @@ func (r *Ring) Latest() (slot int64, scrape model.Scrape, ok bool) {
 func (r *Ring) Scrape(to int64) (slot int64, scrape model.Scrape, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	slot, scrape = r.latestSlot, r.latest
-	if slot > to {
-		slot, scrape = r.beforeSlot, r.before
+	a := r.latest
+	if a.slot > to {
+		a = r.before
 	}
-	return slot, scrape, len(scrape.Groups) > 0 && slot <= to
+	return a.slot, a.scrape, len(a.scrape.Groups) > 0 && a.slot <= to
 }
 
 // Late tells whether a slot was appended only after the time at which aggregators
 // begin to ask for it (model.Sampled), so that some may have been told of the one
-// before. It knows of the slot that was appended last.
+// before. It knows of the last two that were appended since the ring was opened.
 func (r *Ring) Late(slot int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slot != 0 && slot == r.lateSlot
+	return r.latest.late && r.latest.slot == slot || r.before.late && r.before.slot == slot
 }

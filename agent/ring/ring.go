@@ -87,22 +87,17 @@ type Ring struct {
 	waiting  []*block // closed, not on disk
 	open     *block   // nil: none
 	nextSeq  uint64
-	// latest are the samples of latestSlot, the last that were appended since the
-	// ring was opened; lateSlot is the same slot if they came late.
-	latest     model.Scrape
-	latestSlot int64
-	lateSlot   int64
-	// before is the scrape before latest, of an earlier slot; aggregators ask for
-	// the last slot that has ended, in which this one may not have.
-	before     model.Scrape
-	beforeSlot int64
-	seqKnown   bool             // nextSeq follows what the store holds
-	missed     map[int64]string // slots after the open block, and why they have no samples
-	askers     []chan<- error   // appends that wait for the disk
-	busy       time.Time        // since when the writer is at work; zero: it is not
-	late       bool             // that it takes long was logged
-	closed     bool
-	abandon    bool
+	// latest is what was appended last since the ring was opened, before what was
+	// appended before it; aggregators ask for a slot until the next one is due, and
+	// this node may have that already.
+	latest, before appended
+	seqKnown       bool             // nextSeq follows what the store holds
+	missed         map[int64]string // slots after the open block, and why they have no samples
+	askers         []chan<- error   // appends that wait for the disk
+	busy           time.Time        // since when the writer is at work; zero: it is not
+	late           bool             // that it takes long was logged
+	closed         bool
+	abandon        bool
 
 	sinceAttach int // slots since the store was opened, or tried to be
 	retryIn     int // slots until it is tried again
@@ -115,6 +110,14 @@ type Ring struct {
 	stopped chan struct{} // the writer has ended
 	ready   chan struct{} // the store was opened, or could not be
 	endErr  error         // of the writer's end
+}
+
+// appended is a scrape as it was appended; without groups there is none.
+type appended struct {
+	slot int64 // Unix seconds
+	// late tells that it came only after aggregators began to ask for its slot.
+	late   bool
+	scrape model.Scrape
 }
 
 // Open opens the ring. If the store cannot be used, the ring works in memory,
@@ -188,11 +191,7 @@ func (r *Ring) Append(slot int64, s *model.Scrape) error {
 		clear(r.missed)
 	}
 	refused := r.open.append(slot, s)
-	r.before, r.beforeSlot = r.latest, r.latestSlot
-	r.latest, r.latestSlot, r.lateSlot = *s, slot, 0
-	if slot <= model.Sampled(began, r.cfg.Resolution) {
-		r.lateSlot = slot
-	}
+	r.before, r.latest = r.latest, appended{slot, slot <= model.Sampled(began, r.cfg.Resolution), *s}
 	r.sinceAttach++
 	r.retryIn--
 	done := make(chan error, 1)

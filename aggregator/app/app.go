@@ -18,6 +18,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/aggregator/api"
 	"github.com/rollcall-metrics/rollcall/aggregator/authority"
+	"github.com/rollcall-metrics/rollcall/aggregator/dashboard"
 	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/aggregator/follow"
@@ -56,6 +57,7 @@ type Aggregator struct {
 	agents *agents.Client
 	fanout *fanout.Fanout
 	newest *snapshot.Snapshot
+	board  *dashboard.Handler
 	api    *metricsAPI                   // nil: not served
 	roster atomic.Pointer[roster.Roster] // nil until Run
 	since  atomic.Int64                  // when it was entered, in Unix nanoseconds
@@ -114,6 +116,9 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 	a.agents = agents.New(cfg.Agents, agents.RosterFunc(a.lookup), a.id, log, a.reg)
 	a.fanout = fanout.New(cfg.Fanout, a.agents, a.reg)
 	a.newest = snapshot.New(cfg.Resolution, a.agents, a.fanout, a.expected(), a.reg)
+	a.board = dashboard.New(dashboard.Config{
+		Resolution: cfg.Resolution, Window: cfg.DashboardWindow, Namespaces: cfg.Namespaces,
+	}, a.newest, a.fanout, a.agents, a.reg)
 	if cfg.ResourceMetrics {
 		a.api = a.newMetricsAPI(a.listeners[len(a.listeners)-1], audit, following, version)
 	}
@@ -122,6 +127,7 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Ag
 
 // Close ends an aggregator that was not run.
 func (a *Aggregator) Close() error {
+	a.board.Close()
 	a.newest.Close()
 	a.fanout.Close()
 	a.agents.Close()
@@ -202,6 +208,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	}, a.log, a.servers()...)
 	stop()
 	work.Wait()
+	a.board.Close()
 	a.newest.Close()
 	a.fanout.Close()
 	a.agents.Close()
@@ -252,7 +259,7 @@ func (a *Aggregator) lonely() error {
 
 func (a *Aggregator) servers() []obs.Server {
 	servers := []obs.Server{
-		{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(), WriteTimeout: apiWrite},
+		{Name: "api", Listener: a.listeners[0], Handler: a.apiHandler(), WriteTimeout: apiWrite, MaxHeaderBytes: dashboard.MaxHeaderBytes},
 		{Name: "debug", Listener: a.listeners[1], Handler: a.debugHandler()},
 		{Name: "metrics", Listener: a.listeners[2], Handler: obs.MetricsHandler(a.reg, a.gatherer(), a.log)},
 	}
@@ -262,7 +269,7 @@ func (a *Aggregator) servers() []obs.Server {
 	return servers
 }
 
-// apiHandler serves users: /api/v1, and the probes. Health is 200 while the
+// apiHandler serves users: /api/v1, the Kubernetes Dashboard, and the probes. Health is 200 while the
 // process lives; ready is an aggregator that has taken its time to find a fleet: one
 // without agents, or alone, is ready to say that.
 func (a *Aggregator) apiHandler() http.Handler {
@@ -279,14 +286,15 @@ func (a *Aggregator) apiHandler() http.Handler {
 		ready.Add("pods", a.api.pods.Synced)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", apiv1.New(apiv1.Config{
+	mux.Handle("/", a.board) // a text for people
+	mux.Handle("/api/v1/", apiv1.New(apiv1.Config{
 		Resolution: a.cfg.Resolution, Namespaces: a.cfg.Namespaces, Timeout: a.cfg.Timeout,
 	}, &api.Fleet{
 		Expected: a.expected(), Joined: a.joined, Fanout: a.fanout, Agents: a.agents, Snapshot: a.newest,
 	}))
 	mux.Handle("GET /healthz", obs.Alive())
 	mux.Handle("GET /readyz", ready.Ready())
-	return mux
+	return a.board.Before(mux)
 }
 
 func (a *Aggregator) debugHandler() http.Handler {

@@ -42,6 +42,8 @@ type Config struct {
 	Namespaces []string
 	// Timeout bounds an answer if the request does not say.
 	Timeout time.Duration
+	// DashboardWindow is how much the Kubernetes Dashboard is told.
+	DashboardWindow time.Duration
 	// Expected is where the nodes that should answer are from: "kubernetes", or
 	// "roster" for all agents that the roster knows or knew. ExpectedFile, if it is
 	// set, lists them instead.
@@ -86,6 +88,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DebugListen, "debug-listen", "127.0.0.1:9811", "loopback address of /debug")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", ":9812", "address of /metrics")
 	fs.DurationVar(&c.Timeout, "request-timeout", 5*time.Second, "timeout of an answer, if the request does not say")
+	fs.DurationVar(&c.DashboardWindow, "dashboard-window", 15*time.Minute, "how much the Kubernetes Dashboard is told, up to now")
 	fs.DurationVar(&c.Fanout.NodeTimeout, "node-timeout", 1500*time.Millisecond, "timeout of one node's answer")
 	fs.IntVar(&c.Fanout.InFlight, "in-flight", 256, "how many nodes one question asks at a time")
 	fs.Int64Var(&c.Agents.NodeBudget, "node-budget", agents.DefaultNodeBudget, "largest answer of one node, in bytes")

@@ -33,6 +33,9 @@ type seen struct {
 	answer  *answer           // nil: nothing to show
 	missing *coverage.Missing // nil: complete
 	asked   bool
+	// pending tells that it was not asked for the view's slot yet, or has not
+	// answered.
+	pending bool
 	// listed tells that all pods that the node had samples of when it last
 	// answered are in the index; current, that this was in the view's slot.
 	listed, current bool
@@ -78,6 +81,7 @@ func (v *View) see(n *node) seen {
 	}
 	result, tried := n.result, n.tried == v.slot
 	if !tried {
+		x.pending = !x.current
 		result.Outcome, result.Err = coverage.Timeout, errNotYet
 		if x.current { // it has answered, the flight is still under way
 			result.Outcome, result.Err = coverage.OK, nil
@@ -227,6 +231,26 @@ func (v *View) runs(namespace, pod string) bool {
 		}
 	}
 	return false
+}
+
+// Holders are the nodes that have samples of any of the pods from that slot on, in
+// Unix seconds, as far as is known, and those that cannot say.
+func (v *View) Holders(namespace string, pods []string, from int64) []string {
+	known := make([]bool, len(v.nodes))
+	for _, pod := range pods {
+		for _, ns := range v.index.find(namespace, pod) {
+			for _, p := range ns.places {
+				known[p.node] = known[p.node] || p.gone == 0 || p.gone > from
+			}
+		}
+	}
+	var nodes []string
+	for number, x := range v.nodes {
+		if x != nil && (known[number] || !x.listed) {
+			nodes = append(nodes, x.name)
+		}
+	}
+	return nodes
 }
 
 // Candidates are the nodes that may have samples of a pod or, if pod is empty,

@@ -14,13 +14,13 @@ import (
 // as they are, which takes a tenth of the memory.
 const maxCompressing = 24
 
-// compressed compresses the answers of h with zstd or gzip, whichever the
+// Compressed compresses the answers of h with zstd or gzip, whichever the
 // client prefers, if it accepts one at all and the answer is larger than a
 // packet. It streams, and no other goroutine works for it.
 //
 // gzip uses its fastest level: on such JSON it takes a third of the CPU of the
 // default for a tenth more bytes.
-func compressed(h http.Handler) http.Handler {
+func Compressed(h http.Handler) http.Handler {
 	wrap, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
 	if err != nil {
 		panic(err) // of a level that does not exist
@@ -28,12 +28,13 @@ func compressed(h http.Handler) http.Handler {
 	return wrap(h)
 }
 
-// A crowd counts the answers that are being compressed.
-type crowd struct{ inside atomic.Int32 }
+// A Crowd counts the answers that are being compressed by [Compressed]. The zero
+// Crowd is ready to use.
+type Crowd struct{ inside atomic.Int32 }
 
-// enter lets an answer be compressed if there is room; leave has to be called
+// Enter lets an answer be compressed if there is room; leave has to be called
 // when it has been written.
-func (c *crowd) enter(answer http.Header, r *http.Request) (leave func()) {
+func (c *Crowd) Enter(answer http.Header, r *http.Request) (leave func()) {
 	accepted := r.Header.Get("Accept-Encoding")
 	if !strings.Contains(accepted, "gzip") && !strings.Contains(accepted, "zstd") {
 		return func() {}

@@ -49,13 +49,13 @@ func New(cfg Config, source Source) http.Handler {
 	e.NoMethod(func(c *gin.Context) {
 		fail(c, Errorf(NotAllowed, "%s is not supported, only GET", c.Request.Method), nil)
 	})
-	return compressed(e)
+	return Compressed(e)
 }
 
 type handler struct {
 	cfg         Config
 	source      Source
-	compressing crowd
+	compressing Crowd
 }
 
 // nodes answers about all nodes or one.
@@ -70,7 +70,7 @@ func (h *handler) nodes(c *gin.Context) {
 		return
 	}
 	if r := start(c, p, &answer); r != nil {
-		defer h.compressing.enter(c.Writer.Header(), c.Request)()
+		defer h.compressing.Enter(c.Writer.Header(), c.Request)()
 		r.nodes(m)
 	}
 }
@@ -100,7 +100,7 @@ func (h *handler) pods(c *gin.Context) {
 		return
 	}
 	if r := start(c, p, &answer); r != nil {
-		defer h.compressing.enter(c.Writer.Header(), c.Request)()
+		defer h.compressing.Enter(c.Writer.Header(), c.Request)()
 		r.pods(m, container)
 	}
 }

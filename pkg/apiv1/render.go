@@ -183,7 +183,7 @@ func (r *renderer) points(e *entity) {
 				continue
 			}
 			b = append(b, r.keys[col]...)
-			b = strconv.AppendUint(b, shown(r.metrics[col], v), 10)
+			b = strconv.AppendUint(b, Shown(r.metrics[col], v), 10)
 		}
 		b = append(b, '}')
 		if len(b) >= flushAt {
@@ -197,9 +197,9 @@ func (r *renderer) points(e *entity) {
 	r.buf = append(b, ']')
 }
 
-// shown is the value in the unit of the HTTP API: cpu in millicores, rounded
+// Shown is the value in the unit of the HTTP API: cpu in millicores, rounded
 // half up, all else as it is stored.
-func shown(m model.Metric, v uint64) uint64 {
+func Shown(m model.Metric, v uint64) uint64 {
 	if m != model.CPU {
 		return v
 	}

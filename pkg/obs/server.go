@@ -26,10 +26,10 @@ const (
 	// as the store and the roster close after the servers.
 	DefaultGrace = 5 * time.Second
 
-	// maxHeaderBytes is four times what a request of ours can need, a path of
+	// DefaultMaxHeaderBytes is four times what a request of ours can need, a path of
 	// three names and a query; net/http's 1 MiB is what each connection of a
 	// hostile client could make us hold.
-	maxHeaderBytes = 16 << 10
+	DefaultMaxHeaderBytes = 16 << 10
 
 	// stopWait is for handlers to return once their connections are closed
 	// and their contexts canceled. One that takes longer is stuck.
@@ -37,7 +37,7 @@ const (
 )
 
 // A Server is one listener and what is served on it; see [Serve]. Durations
-// that are 0 take the default, if there is one.
+// and sizes that are 0 take the default, if there is one.
 type Server struct {
 	// Name stands for the server in logs and errors: "peer", "metrics". Required.
 	Name string
@@ -55,6 +55,9 @@ type Server struct {
 	// came for that long: peers that connect ahead of their first question
 	// need a longer one.
 	ReadHeaderTimeout time.Duration
+	// MaxHeaderBytes bounds a request's header, its path included. A longer one is
+	// answered with 431.
+	MaxHeaderBytes int
 	// WriteTimeout bounds a request from the end of its header to the end of
 	// the response. 0 is none: a profile takes as long as it was asked to.
 	WriteTimeout time.Duration
@@ -139,7 +142,7 @@ func (s Server) httpServer(requests context.Context, log *slog.Logger, handlers 
 		ReadHeaderTimeout: cmp.Or(s.ReadHeaderTimeout, DefaultReadHeaderTimeout),
 		WriteTimeout:      s.WriteTimeout,
 		IdleTimeout:       cmp.Or(s.IdleTimeout, DefaultIdleTimeout),
-		MaxHeaderBytes:    maxHeaderBytes,
+		MaxHeaderBytes:    cmp.Or(s.MaxHeaderBytes, DefaultMaxHeaderBytes),
 		ErrorLog:          errorLog(log),
 		ConnState:         unused.track,
 		BaseContext:       func(net.Listener) context.Context { return requests },

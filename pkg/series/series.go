@@ -29,6 +29,9 @@ type Point struct {
 	at    int   // where its values begin
 }
 
+// Start is when the entity of the point started, in Unix seconds; 0 is unknown.
+func (p *Point) Start() int64 { return p.start }
+
 // Reset empties the series for the points of another entity: with these
 // metrics, which must not change meanwhile, as columns.
 func (s *Series) Reset(name string, metrics []model.Metric) {

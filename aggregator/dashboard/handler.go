@@ -1,0 +1,132 @@
+package dashboard
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
+	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
+	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
+
+const (
+	// MaxHeaderBytes is for the server: all pods of a namespace are in one path,
+	// 100,000 of them at 40 bytes.
+	MaxHeaderBytes = 4 << 20
+	// patience is how long an answer waits for agents: a page shows nothing before it
+	// is there, and a tenth of a second and more is for writing it. Half of it is for
+	// the newest values of all nodes, after which is known whom else to ask.
+	patience     = 800 * time.Millisecond
+	viewPatience = patience / 2
+)
+
+// A Config says what is served.
+type Config struct {
+	// Resolution is the distance of slots, the same as the agents'.
+	Resolution time.Duration
+	// Window is how much is told, up to the newest slot: at least one Resolution.
+	Window time.Duration
+	// Namespaces, if not empty, are the only ones that are served.
+	Namespaces []string
+}
+
+// A Snapshot has the newest values of all nodes, and knows which of them have which
+// pods; *snapshot.Snapshot is one.
+type Snapshot interface {
+	Current(ctx context.Context) *snapshot.View
+	Status() snapshot.Status
+}
+
+// Agents asks one node for its history; *agents.Client is one.
+type Agents interface {
+	Ask(ctx context.Context, node string, q model.Query, take func(bytes int) bool) (apiv1.NodeAnswer, error)
+}
+
+// A Fanout admits questions to many nodes; *fanout.Fanout is one.
+type Fanout interface {
+	Begin(ctx context.Context, nodes int, timeout time.Duration) (*fanout.Question, error)
+}
+
+// A Handler answers the Dashboard's questions, and every other path with a text.
+type Handler struct {
+	cfg      Config
+	snapshot Snapshot
+	windows  *windows
+	crowd    apiv1.Crowd
+	metrics  *metrics
+	serve    http.Handler
+}
+
+// New returns a handler, which has to be closed. The metrics are registered with reg,
+// once per registry.
+func New(cfg Config, s Snapshot, f Fanout, a Agents, reg prometheus.Registerer) *Handler {
+	h := &Handler{cfg: cfg, snapshot: s, windows: newWindows(cfg, f, a)}
+	h.metrics = newMetrics(reg, h.windows)
+	h.serve = apiv1.Compressed(http.HandlerFunc(h.answer))
+	return h
+}
+
+// Close ends what agents are being asked, and waits for it.
+func (h *Handler) Close() { h.windows.close() }
+
+// ServeHTTP answers any method and any path with 200: whatever else makes the
+// Dashboard show nothing at all. Query parameters mean nothing, which is what
+// releases that send a timeout expect.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.serve.ServeHTTP(w, r) }
+
+// Before returns a handler that answers the contract's paths and leaves all others to
+// next. It takes them as they are: a ServeMux would redirect those that have an empty
+// name in them.
+func (h *Handler) Before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path+"/", Prefix) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
+	head := w.Header()
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Content-Type-Options", "nosniff")
+	q, ok := parse(r.URL.EscapedPath())
+	if !ok {
+		h.page(w, r)
+		return
+	}
+	head.Set("Content-Type", "application/json")
+	defer h.crowd.Enter(head, r)()
+	if len(h.cfg.Namespaces) > 0 && q.namespace != "" && !slices.Contains(h.cfg.Namespaces, q.namespace) {
+		q.names = nil
+	}
+	v := h.windows.enter(q.namespace)
+	edge := h.bring(r.Context(), v, &q)
+	defer h.windows.leave(v, edge)
+	h.render(w, v, &q, edge)
+}
+
+// bring has the window know what there is of the question, as far as it comes in time,
+// and returns the last slot to be shown, in Unix seconds.
+func (h *Handler) bring(ctx context.Context, v *window, q *question) (edge int64) {
+	began := time.Now()
+	limited, cancel := context.WithDeadline(ctx, began.Add(viewPatience))
+	view := h.snapshot.Current(limited)
+	cancel()
+	nodes := q.names
+	if q.namespace != "" {
+		nodes = view.Holders(q.namespace, q.names, view.Slot()-h.windows.shown()*h.windows.resolution())
+	}
+	limited, cancel = context.WithDeadline(ctx, began.Add(patience))
+	defer cancel()
+	edge = v.bring(limited, view, nodes)
+	h.metrics.told(view, nodes)
+	return edge
+}

@@ -1,0 +1,86 @@
+package dashboard
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// page answers every path that is none of the contract's: whoever probes the scraper
+// gets a 200 and text, whoever looks finds out why metrics may be missing. It asks
+// nobody.
+func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, h.text(r.URL.String())) // fails when the reader went away
+}
+
+// maxURL is how much of a URL is repeated: what a person reads, not 4 MB of names.
+const maxURL = 200
+
+func (h *Handler) text(url string) string {
+	var b strings.Builder
+	if len(url) > maxURL {
+		url = url[:maxURL] + "…"
+	}
+	fmt.Fprintf(&b, "URL: %s\n\nRollcall tells the Kubernetes Dashboard the last %v of nodes and pods, every %v.\n\n",
+		html.EscapeString(url), short(h.cfg.Window), short(h.cfg.Resolution))
+	s := h.snapshot.Status()
+	expected, answered := 0, 0
+	for outcome, n := range s.Nodes {
+		expected += n
+		if outcome == "ok" {
+			answered = n
+		}
+	}
+	switch {
+	case s.Slot == nil:
+		b.WriteString("Nobody has asked for metrics yet, so no agent was asked.\n")
+	case expected == 0:
+		b.WriteString("No agent is expected: no node of the cluster can run one, or none was heard of yet.\n")
+	default:
+		fmt.Fprintf(&b, "Agents: %d are expected, %d have told all of %s (%v ago).\n", expected, answered, s.Slot.Format(time.RFC3339), short(time.Since(*s.Slot).Round(time.Second)))
+	}
+	oldest := 0
+	for _, m := range s.Missing {
+		oldest = max(oldest, m.AgeSeconds)
+	}
+	if oldest > 0 {
+		fmt.Fprintf(&b, "Oldest: values that are %d s older than those.\n", oldest)
+	}
+	for i, m := range s.Missing {
+		if i == 0 {
+			b.WriteString("\nMissing:\n")
+		}
+		fmt.Fprintf(&b, "  %s: %s", m.Node, m.Outcome)
+		if m.AgeSeconds > 0 {
+			fmt.Fprintf(&b, ", %d s older", m.AgeSeconds)
+		}
+		if m.Error != "" {
+			fmt.Fprintf(&b, ": %s", strings.ReplaceAll(m.Error, "\n", " "))
+		}
+		b.WriteByte('\n')
+	}
+	if more := expected - answered - len(s.Missing); more > 0 {
+		fmt.Fprintf(&b, "  and %d more\n", more)
+	}
+	if len(h.cfg.Namespaces) > 0 {
+		fmt.Fprintf(&b, "\nPods are served of these namespaces only (--namespaces): %s.\n", strings.Join(h.cfg.Namespaces, ", "))
+	}
+	b.WriteString("\nMore: /debug/roster, /debug/fanout and /debug/snapshot of this aggregator, and /api/v1/node.\n")
+	return b.String()
+}
+
+// short is a duration without zeros at its end: 15m, not 15m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/aggregator/authority"
+	"github.com/rollcall-metrics/rollcall/aggregator/dashboard"
 	"github.com/rollcall-metrics/rollcall/aggregator/expected"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/pkg/identity"
@@ -88,7 +89,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DebugListen, "debug-listen", "127.0.0.1:9811", "loopback address of /debug")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", ":9812", "address of /metrics")
 	fs.DurationVar(&c.Timeout, "request-timeout", 5*time.Second, "timeout of an answer, if the request does not say")
-	fs.DurationVar(&c.DashboardWindow, "dashboard-window", 15*time.Minute, "how much the Kubernetes Dashboard is told, up to now")
+	fs.DurationVar(&c.DashboardWindow, "dashboard-window", dashboard.DefaultWindow, "how much the Kubernetes Dashboard is told, up to now")
 	fs.DurationVar(&c.Fanout.NodeTimeout, "node-timeout", 1500*time.Millisecond, "timeout of one node's answer")
 	fs.IntVar(&c.Fanout.InFlight, "in-flight", 256, "how many nodes one question asks at a time")
 	fs.Int64Var(&c.Agents.NodeBudget, "node-budget", agents.DefaultNodeBudget, "largest answer of one node, in bytes")

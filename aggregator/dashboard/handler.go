@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -16,6 +17,8 @@ import (
 )
 
 const (
+	// DefaultWindow is what the scraper keeps by default.
+	DefaultWindow = 15 * time.Minute
 	// MaxHeaderBytes is for the server: all pods of a namespace are in one path,
 	// 100,000 of them at 40 bytes.
 	MaxHeaderBytes = 4 << 20
@@ -30,7 +33,8 @@ const (
 type Config struct {
 	// Resolution is the distance of slots, the same as the agents'.
 	Resolution time.Duration
-	// Window is how much is told, up to the newest slot: at least one Resolution.
+	// Window is how much is told, up to the newest slot: at least one Resolution; 0 is
+	// DefaultWindow.
 	Window time.Duration
 	// Namespaces, if not empty, are the only ones that are served.
 	Namespaces []string
@@ -66,6 +70,7 @@ type Handler struct {
 // New returns a handler, which has to be closed. The metrics are registered with reg,
 // once per registry.
 func New(cfg Config, s Snapshot, f Fanout, a Agents, reg prometheus.Registerer) *Handler {
+	cfg.Window = cmp.Or(cfg.Window, DefaultWindow)
 	h := &Handler{cfg: cfg, snapshot: s, windows: newWindows(cfg, f, a)}
 	h.metrics = newMetrics(reg, h.windows)
 	h.serve = apiv1.Compressed(http.HandlerFunc(h.answer))

@@ -69,7 +69,7 @@ func (h *Handler) text(url string) string {
 	if len(h.cfg.Namespaces) > 0 {
 		fmt.Fprintf(&b, "\nPods are served of these namespaces only (--namespaces): %s.\n", strings.Join(h.cfg.Namespaces, ", "))
 	}
-	b.WriteString("\nMore: /debug/roster, /debug/fanout and /debug/snapshot of this aggregator, and /api/v1/node.\n")
+	b.WriteString("\nMore: /debug/ at port 9811 of this aggregator (kubectl port-forward), and /api/v1/node.\n")
 	return b.String()
 }
 

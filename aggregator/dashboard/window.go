@@ -150,7 +150,7 @@ func (w *window) newest(name string, n snapshot.NodeView) apiv1.NodeAnswer {
 // query is what nodes are asked for.
 func (w *window) query(from, to int64) model.Query {
 	return model.Query{
-		Pods: w.namespace != "", Namespace: w.namespace, NoOwn: true,
+		Pods: w.namespace != "", Namespace: w.namespace, NoOwn: w.namespace != "",
 		From: from, To: to, Metrics: model.MetricsOf(columns...),
 	}
 }

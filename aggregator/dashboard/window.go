@@ -35,6 +35,9 @@ type source struct {
 	flight *flight // under way, or nil
 	// failed is when the node, although it is well, last failed to tell its history.
 	failed time.Time
+	// missed is the last slot that the node failed to tell of when it was asked, in
+	// Unix seconds: it was shown without the node's.
+	missed int64
 }
 
 // A subject is what a node has of a pod, or of itself.
@@ -57,7 +60,8 @@ type flight struct {
 // bring has the window know what the nodes have told of by the view, and returns the
 // last slot that is to be shown, in Unix seconds: that of the view, or the one before
 // if a node that is well has not told of it yet. It does not wait for nodes that fail,
-// nor for any beyond the end of ctx.
+// nor for any beyond the end of ctx. A slot that was shown is not taken back when a
+// node that had failed answers again, and has not got it.
 func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string) (edge int64) {
 	edge = view.Slot()
 	for _, f := range w.ask(view, nodes) {
@@ -75,7 +79,15 @@ func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string)
 			continue
 		}
 		_, answered := n.Newest()
-		if s := w.sources[name]; n.Pending() || (answered && s != nil && s.last == edge-resolution) {
+		s := w.sources[name]
+		switch {
+		case n.Pending():
+			return edge - resolution
+		case !answered && s == nil:
+			w.sources[name] = &source{missed: edge}
+		case !answered:
+			s.missed = edge
+		case s != nil && s.last == edge-resolution && s.missed != edge:
 			return edge - resolution
 		}
 	}
@@ -240,7 +252,7 @@ func (w *window) prune(oldest int64) {
 		}
 	}
 	for name, s := range w.sources {
-		if s.flight == nil && s.last < oldest {
+		if s.flight == nil && max(s.last, s.missed) < oldest {
 			delete(w.sources, name)
 		}
 	}

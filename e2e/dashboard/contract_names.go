@@ -20,23 +20,23 @@ func unknownPods(ctx context.Context, t *Target) error {
 		if err := same(ctx, "with pods that are not there", t.told(PodsPath(t.Namespace, t.Pods, m)), t.told(PodsPath(t.Namespace, with, m))); err != nil {
 			return err
 		}
-		if err := t.isNothing(ctx, PodsPath(t.Namespace, []string{"nobody", stranger}, m)); err != nil {
+		if err := t.tellsNothing(ctx, PodsPath(t.Namespace, []string{"nobody", stranger}, m)); err != nil {
 			return err
 		}
-		if err := t.isNothing(ctx, PodsPath(t.Namespace, []string{stranger}, m)); err != nil {
+		if err := t.tellsNothing(ctx, PodsPath(t.Namespace, []string{stranger}, m)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// isNothing checks the answer of those that tell of nobody.
-func (t *Target) isNothing(ctx context.Context, path string) error {
+// tellsNothing checks the answer of those that tell of nobody.
+func (t *Target) tellsNothing(ctx context.Context, path string) error {
 	body, err := t.Client.Get(ctx, path)
 	if err != nil {
 		return err
 	}
-	if string(body) != nothing {
+	if !isNothing(body) {
 		return fmt.Errorf("%s: %.300q, want %q", path, body, nothing)
 	}
 	return nil
@@ -44,7 +44,7 @@ func (t *Target) isNothing(ctx context.Context, path string) error {
 
 func unknownNamespace(ctx context.Context, t *Target) error {
 	for _, m := range []Metric{CPU, Memory} {
-		if err := t.isNothing(ctx, PodsPath("nowhere", t.Pods, m)); err != nil {
+		if err := t.tellsNothing(ctx, PodsPath("nowhere", t.Pods, m)); err != nil {
 			return err
 		}
 	}
@@ -53,7 +53,7 @@ func unknownNamespace(ctx context.Context, t *Target) error {
 
 func unknownNode(ctx context.Context, t *Target) error {
 	for _, m := range []Metric{CPU, Memory} {
-		if err := t.isNothing(ctx, NodePath(stranger, m)); err != nil {
+		if err := t.tellsNothing(ctx, NodePath(stranger, m)); err != nil {
 			return err
 		}
 	}
@@ -93,7 +93,7 @@ func noNames(ctx context.Context, t *Target) error {
 	}
 	for _, names := range []string{",", ",,,"} {
 		for _, path := range []string{PodsPath(t.Namespace, []string{names}, CPU), NodePath(names, CPU)} {
-			if err := t.isNothing(ctx, path); err != nil {
+			if err := t.tellsNothing(ctx, path); err != nil {
 				return err
 			}
 		}

@@ -160,7 +160,7 @@ func TestContractBroken(t *testing.T) {
 		"CPU and cpu":               {toy{around: altered(func(r *http.Request) { r.URL.Path = strings.Replace(r.URL.Path, "/CPU/", "/cpu/", 1) })}, "names of metrics"},
 		"metrics that nobody knows": {toy{around: onPath("/foo/", status(404))}, "names of metrics"},
 		"items empty":               {toy{body: replaced("null", "[]")}, "unknown namespace"},
-		"a newline":                 {toy{body: func(s string) string { return s + "\n" }}, "unknown node"},
+		"nothing said of a node":    {toy{around: onPath("/nodes/"+stranger, status(200, "Content-Type", "application/json"))}, "unknown node"},
 		"unknown pods not found":    {toy{around: onPath(stranger, status(404))}, "unknown pods"},
 		"an item twice":             {toy{names: func(names []string) []string { return names }}, "names asked twice"},
 		"all for a comma": {toy{names: func(names []string) []string {

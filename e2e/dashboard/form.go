@@ -18,14 +18,17 @@ type item struct {
 	points       Series
 }
 
-// nothing is the whole of an answer that tells of nobody.
+// nothing is the whole of an answer that tells of nobody, but for a newline, which no
+// reader of JSON sees.
 const nothing = `{"items":null}`
+
+func isNothing(body []byte) bool { return strings.TrimSuffix(string(body), "\n") == nothing }
 
 // parse takes an answer apart, and says what is wrong with its form. It is stricter
 // than the Dashboard: each rule here is one that its code, or that of the browser after
 // it, relies on. Items keep their order, which is any.
 func parse(body []byte) ([]item, error) {
-	if string(body) == nothing {
+	if isNothing(body) {
 		return nil, nil
 	}
 	var whole map[string]json.RawMessage

@@ -21,6 +21,7 @@ import (
 	"k8s.io/metrics/pkg/apis/metrics"
 
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/aggregator/dashboard"
 	"github.com/rollcall-metrics/rollcall/aggregator/fanout"
 	"github.com/rollcall-metrics/rollcall/aggregator/follow"
 	"github.com/rollcall-metrics/rollcall/aggregator/follow/followtest"
@@ -37,6 +38,7 @@ type aggregator struct {
 	fleet   *fleet
 	api     *followtest.Server
 	storage map[string]rest.Storage
+	board   *dashboard.Handler
 	close   func()
 }
 
@@ -65,12 +67,14 @@ func (a *aggregator) start() {
 	}
 	running := pods.New(pods.Config{Pods: api.Pods("")}, follow.NewMetrics(reg), silent, reg)
 	a.storage = resource.Storage(&resource.Fleet{Snapshot: newest, Nodes: &f.expected, Pods: running, Joined: func() error { return nil }}, reg)
+	a.board = dashboard.New(dashboard.Config{Resolution: resolution}, newest, questions, client, reg)
 	ctx, stop := context.WithCancel(f.t.Context())
 	var following sync.WaitGroup
 	following.Go(func() { running.Run(ctx) })
 	a.close = func() {
 		stop()
 		following.Wait()
+		a.board.Close()
 		newest.Close()
 		questions.Close()
 		client.Close()

@@ -47,6 +47,8 @@ type node struct {
 	disk vfs.FS
 	// answers, if not nil, answers aggregators instead of the agent.
 	answers atomic.Pointer[http.Handler]
+	// delay is how long an answer to an aggregator takes, in nanoseconds.
+	delay atomic.Int64
 
 	*agent // nil: it does not run
 }
@@ -69,6 +71,7 @@ func (n *node) start() {
 	s := sampler.New(sampler.Config{Node: n.name, Resolution: resolution}, n.asks, a.ring, silent, reg)
 	peer := api.Peer(api.PeerConfig{Node: n.name, Resolution: resolution, Retention: retention}, a.ring, http.NotFoundHandler(), silent, reg)
 	a.server = &http.Server{ErrorLog: nothing, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Duration(n.delay.Load()))
 		if h := n.answers.Load(); h != nil {
 			(*h).ServeHTTP(w, r)
 			return

@@ -119,19 +119,26 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 // bring has the window know what there is of the question, as far as it comes in time,
-// and returns the last slot to be shown, in Unix seconds.
+// and returns the last slot to be shown, in Unix seconds. If nodes are late with their
+// newest values when the others' history is here, it waits for them once more.
 func (h *Handler) bring(ctx context.Context, v *window, q *question) (edge int64) {
 	began := time.Now()
-	limited, cancel := context.WithDeadline(ctx, began.Add(viewPatience))
-	view := h.snapshot.Current(limited)
-	cancel()
-	nodes := q.names
-	if q.namespace != "" {
-		nodes = view.Holders(q.namespace, q.names, view.Slot()-h.windows.shown()*h.windows.resolution())
-	}
-	limited, cancel = context.WithDeadline(ctx, began.Add(patience))
+	limited, cancel := context.WithDeadline(ctx, began.Add(patience))
 	defer cancel()
-	edge = v.bring(limited, view, nodes)
-	h.metrics.told(view, nodes)
+	for _, wait := range []time.Duration{viewPatience, patience} {
+		soon, cancel := context.WithDeadline(ctx, began.Add(wait))
+		view := h.snapshot.Current(soon)
+		cancel()
+		nodes := q.names
+		if q.namespace != "" {
+			nodes = view.Holders(q.namespace, q.names, view.Slot()-h.windows.shown()*h.windows.resolution())
+		}
+		var late bool
+		edge, late = v.bring(limited, view, nodes)
+		if !late || wait == patience || limited.Err() != nil {
+			h.metrics.told(view, nodes)
+			break
+		}
+	}
 	return edge
 }

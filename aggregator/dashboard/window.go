@@ -50,6 +50,10 @@ type subject struct {
 // again.
 const retryAfter = 5 * time.Second
 
+// waitFor is how many slots are left off at most for a node whose answer is still on
+// its way: pages ask every 5 to 30 s, which is two slots and one that has begun.
+const waitFor = 3
+
 // A flight is a question to some nodes for their history.
 type flight struct {
 	nodes    []string
@@ -58,11 +62,12 @@ type flight struct {
 }
 
 // bring has the window know what the nodes have told of by the view, and returns the
-// last slot that is to be shown, in Unix seconds: that of the view, or the one before
+// last slot that is to be shown, in Unix seconds: that of the view, or one before
 // if a node that is well has not told of it yet. It does not wait for nodes that fail,
 // nor for any beyond the end of ctx. A slot that was shown is not taken back when a
-// node that had failed answers again, and has not got it.
-func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string) (edge int64) {
+// node that had failed answers again, and has not got it. late tells that an answer is
+// still on its way.
+func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string) (edge int64, late bool) {
 	edge = view.Slot()
 	for _, f := range w.ask(view, nodes) {
 		select {
@@ -73,6 +78,7 @@ func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string)
 	resolution := w.windows.resolution()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	newest := edge
 	for _, name := range nodes {
 		n, ok := view.On(name)
 		if !ok {
@@ -80,18 +86,28 @@ func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string)
 		}
 		_, answered := n.Newest()
 		s := w.sources[name]
+		if s == nil {
+			s = &source{}
+			if !answered {
+				w.sources[name] = s
+			}
+		}
 		switch {
-		case n.Pending():
-			return edge - resolution
-		case !answered && s == nil:
-			w.sources[name] = &source{missed: edge}
+		case n.Pending() || s.flight != nil:
+			late = late || n.Pending()
+			// If nobody asked in the last slots, more than one is on its way.
+			if had := max(s.last, s.missed); newest-had <= waitFor*resolution {
+				edge = min(edge, had)
+			} else {
+				edge = min(edge, newest-resolution)
+			}
 		case !answered:
-			s.missed = edge
-		case s != nil && s.last == edge-resolution && s.missed != edge:
-			return edge - resolution
+			s.missed = newest
+		case s.last == newest-resolution && s.missed != newest:
+			edge = min(edge, s.last)
 		}
 	}
-	return edge
+	return edge, late
 }
 
 // ask takes over from the view what it has that follows what is here, and asks nodes

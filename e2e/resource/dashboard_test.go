@@ -130,6 +130,14 @@ func TestDashboardLate(t *testing.T) {
 			p.until(182)
 			p.sum(viewer.CPU, 75, "75:200 90:200 105:200 120:200 135:200 150:200 165:200")
 		}),
+		"slow agent, for whom asks now and then": browse(func(p *page, _ []*entity) {
+			p.node().delay.Store(int64(600 * time.Millisecond))
+			for _, at := range []int64{96, 126, 156, 181} {
+				p.fleet.until(at)
+				p.until(at + 4)
+			}
+			p.sum(viewer.CPU, 75, "75:200 90:200 105:200 120:200 135:200 150:200 165:200")
+		}),
 		"agent slower than is waited for": browse(func(p *page, _ []*entity) {
 			p.failed["cart-0"], p.failed["node-1"] = true, true
 			p.node().delay.Store(int64(3 * time.Second))

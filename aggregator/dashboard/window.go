@@ -240,7 +240,7 @@ func (w *window) prune(oldest int64) {
 		}
 	}
 	for name, s := range w.sources {
-		if s.flight == nil && s.last < oldest {
+		if s.flight == nil && s.last < oldest && time.Since(s.failed) >= retryAfter {
 			delete(w.sources, name)
 		}
 	}

@@ -268,7 +268,7 @@ func (w *window) prune(oldest int64) {
 		}
 	}
 	for name, s := range w.sources {
-		if s.flight == nil && max(s.last, s.missed) < oldest {
+		if s.flight == nil && max(s.last, s.missed) < oldest && time.Since(s.failed) >= retryAfter {
 			delete(w.sources, name)
 		}
 	}

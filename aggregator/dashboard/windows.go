@@ -30,6 +30,7 @@ type windows struct {
 	cfg    Config
 	fanout Fanout
 	agents Agents
+	most   int // keepMost
 
 	life    context.Context // of flights
 	stop    context.CancelFunc
@@ -42,7 +43,7 @@ type windows struct {
 }
 
 func newWindows(cfg Config, f Fanout, a Agents) *windows {
-	w := &windows{cfg: cfg, fanout: f, agents: a, all: map[string]*window{}}
+	w := &windows{cfg: cfg, fanout: f, agents: a, most: keepMost, all: map[string]*window{}}
 	w.life, w.stop = context.WithCancel(context.Background())
 	return w
 }
@@ -100,7 +101,7 @@ func (w *windows) leave(v *window, edge int64) {
 	}
 	slices.SortFunc(idle, func(a, b *window) int { return a.used.Compare(b.used) })
 	for _, v := range idle {
-		if total > keepMost || now.Sub(v.used) >= keepFor {
+		if total > w.most || now.Sub(v.used) >= keepFor {
 			total -= v.size()
 			delete(w.all, v.namespace)
 		}

@@ -1,0 +1,364 @@
+package dashboard
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
+	"github.com/rollcall-metrics/rollcall/pkg/model"
+)
+
+// shop is a namespace whose pods are on two nodes: cart on n1 with two containers,
+// desk on n2. Its third node has other things.
+func shop(node string, slot int64) []model.Group {
+	own := model.Group{Samples: []model.Sample{sampleOf("", slot, 1000, 8000)}}
+	switch node {
+	case "n1":
+		return []model.Group{own, podOf("shop", "cart", sampleOf("app", slot, 30, 500), sampleOf("log", slot, 4, 60))}
+	case "n2":
+		return []model.Group{own, podOf("other", "x", sampleOf("app", slot, 1, 1)), podOf("shop", "desk", sampleOf("app", slot, 7, 70))}
+	}
+	return []model.Group{own}
+}
+
+const cartAndDesk = "namespaces/shop/pod-list/cart,desk/metrics/cpu/usage_rate"
+
+func TestAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		h := f.open(t, Config{Window: 30 * time.Second, Namespaces: []string{"shop"}})
+		get := func(path string) string {
+			rec := httptest.NewRecorder()
+			r := httptest.NewRequest("GET", Prefix+path, nil)
+			r.Header.Set("Accept", "application/vnd.kubernetes.protobuf, */*")
+			h.ServeHTTP(rec, r)
+			if rec.Code != 200 || rec.Header().Get("Retry-After") != "" {
+				t.Errorf("%s: %d %v", path, rec.Code, rec.Header())
+			}
+			return rec.Body.String()
+		}
+		slot := func(before int64) string {
+			return time.Unix(model.Shown(time.Now(), resolution)-15*before, 0).UTC().Format("2006-01-02T15:04:05Z")
+		}
+		item := func(name, metric string, value int) string {
+			return fmt.Sprintf(`{"dataPoints":[],"metricPoints":[{"timestamp":"%s","value":%d},{"timestamp":"%s","value":%d}],"metricName":"%s","uids":["%s"]}`,
+				slot(1), value, slot(0), value, metric, name)
+		}
+		const none = `{"items":null}` + "\n"
+		for path, want := range map[string]string{
+			cartAndDesk: `{"items":[` + item("cart", "cpu", 34) + "," + item("desk", "cpu", 7) + "]}\n",
+			"namespaces/shop/pod-list/desk,nobody,,cart,desk/metrics/memory/usage?timeout=32s": `{"items":[` + item("desk", "memory", 70) + "," + item("cart", "memory", 560) + "]}\n",
+			"namespaces/shop/pod-list/cart/metrics/what%22ever/x":                              `{"items":[` + item("cart", `what\"ever`, 560) + "]}\n",
+			"nodes/n1/metrics/cpu/usage_rate":                                                  `{"items":[` + item("n1", "cpu", 1000) + "]}\n",
+			"nodes/n3,n2,n4/metrics/memory/usage":                                              `{"items":[` + item("n3", "memory", 8000) + "," + item("n2", "memory", 8000) + "]}\n",
+			"nodes/n4/metrics/cpu/usage_rate":                                                  none,
+			"nodes//metrics/cpu/usage_rate":                                                    none,
+			"namespaces/shop/pod-list/x/metrics/cpu/usage_rate":                                none, // of another namespace
+			"namespaces/other/pod-list/x/metrics/cpu/usage_rate":                               none, // that is not served
+			"namespaces/shop/pod-list//metrics/cpu/usage_rate":                                 none,
+			"namespaces/shop/pod-list/,,/metrics/cpu/usage_rate":                               none,
+			"namespaces/nil/pod-list/cart/metrics/cpu/x":                                       none,
+		} {
+			expect(t, path, get(path), want)
+		}
+	})
+}
+
+// Values of containers are added up as /api/v1 shows them.
+func TestRounded(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newFleet(func(_ string, slot int64) []model.Group {
+			a, b := sampleOf("a", slot, 0, 1), sampleOf("b", slot, 0, 1)
+			a.Set(model.CPU, 1_500_000)
+			b.Set(model.CPU, 2_499_999)
+			return []model.Group{podOf("shop", "cart", a, b)}
+		}, "n1").open(t, Config{})
+		a, _ := ask(t, h, cartAndDesk)
+		expect(t, "values", a.newest(), "cart 4")
+	})
+}
+
+// Agents are asked for what is not known yet, once.
+func TestKept(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		h := f.open(t, Config{})
+		const full = "cart: 60, 59..0; desk: 60, 59..0"
+		see := func(what, asked string) {
+			t.Helper()
+			a, _ := ask(t, h, cartAndDesk)
+			expect(t, what, a.series(), full)
+			expect(t, what+": asked", strings.Join(f.questions(), ", "), asked)
+		}
+		see("at first", "n1: 66, n2: 66")
+		see("again", "")
+		if a, _ := ask(t, h, "namespaces/shop/pod-list/cart/metrics/memory/usage"); a.newest() != "cart 560" || len(f.questions()) > 0 {
+			t.Errorf("memory: %s", a.newest())
+		}
+		for range 70 { // longer than the window
+			nextSlot()
+			see("a slot later", "")
+		}
+		nextSlot()
+		nextSlot()
+		see("two slots later", "n1: 2, n2: 2")
+		time.Sleep(keepFor)
+		_, _ = ask(t, h, "nodes/n3/metrics/cpu/x") // something else
+		f.questions()
+		see("after a while", "n1: 66, n2: 66")
+	})
+}
+
+// Several who ask for the same wait for the same.
+func TestShared(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		h := f.open(t, Config{})
+		for range 20 {
+			go func() {
+				if a, _ := ask(t, h, cartAndDesk); len(a.Items) != 2 {
+					t.Errorf("%d items", len(a.Items))
+				}
+			}()
+		}
+		synctest.Wait()
+		expect(t, "asked", strings.Join(f.questions(), ", "), "n1: 66, n2: 66")
+	})
+}
+
+// A newest slot that a node has not delivered is not told of any, until it has; a
+// node that fails ends its own series, and nobody waits for it.
+func TestLate(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		h := f.open(t, Config{})
+		see := func(what, want string, most time.Duration) {
+			t.Helper()
+			a, took := ask(t, h, cartAndDesk)
+			expect(t, what, a.series(), want)
+			if took > most {
+				t.Errorf("%s: it took %v", what, took)
+			}
+		}
+		see("at first", "cart: 60, 59..0; desk: 60, 59..0", 0)
+		f.change(func() { f.late["n2"] = 1 })
+		nextSlot()
+		see("one is late", "cart: 60, 60..1; desk: 60, 60..1", 0)
+		nextSlot()
+		see("and stays so", "cart: 60, 60..1; desk: 60, 60..1", 0)
+		f.change(func() { f.late["n2"] = 0 })
+		nextSlot()
+		see("no more", "cart: 60, 59..0; desk: 60, 59..0", 0)
+		f.change(func() { f.late["n2"] = 2 })
+		nextSlot()
+		see("it stands still", "cart: 60, 60..1; desk: 60, 60..1", 0)
+		nextSlot()
+		nextSlot()
+		see("for longer", "cart: 60, 59..0; desk: 58, 59..2", 0)
+		f.change(func() { f.late["n2"], f.hangs["n2"] = 0, true })
+		nextSlot()
+		see("it hangs", "cart: 60, 59..0; desk: 57, 59..3", patience)
+		see("and nobody waits", "cart: 60, 59..0; desk: 57, 59..3", 0)
+		f.change(func() { delete(f.hangs, "n2") })
+		for range 4 { // of which some are not asked, as it failed
+			nextSlot()
+			_, _ = ask(t, h, cartAndDesk)
+			time.Sleep(10 * time.Second)
+			_, _ = ask(t, h, cartAndDesk)
+		}
+		see("it is back", "cart: 60, 59..0; desk: 60, 59..0", 0)
+	})
+}
+
+// An aggregator that knows nothing yet, and a node that never answers: the others are
+// told in time.
+func TestBlackHole(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		f.hangs["n2"] = true
+		h := f.open(t, Config{})
+		a, took := ask(t, h, cartAndDesk)
+		// Whether n2 is late or fails is not known yet.
+		expect(t, "at first", a.series(), "cart: 60, 60..1")
+		if took > patience {
+			t.Errorf("it took %v", took)
+		}
+		time.Sleep(2 * time.Second)
+		a, took = ask(t, h, cartAndDesk)
+		expect(t, "then", a.series(), "cart: 60, 59..0")
+		if took > 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// A pod that has moved is one item; where both nodes have it, the younger one counts.
+func TestMoved(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		moved := model.Shown(time.Now(), resolution) - 150
+		f := newFleet(func(node string, slot int64) []model.Group {
+			old, young := sampleOf("app", slot, 10, 1), sampleOf("app", slot, 20, 2)
+			young.Start = moved
+			switch {
+			case node == "n1" && slot >= moved:
+				return []model.Group{podOf("shop", "db-0", young)}
+			case node == "n2" && slot <= moved+30:
+				return []model.Group{podOf("shop", "db-0", old)}
+			}
+			return []model.Group{{Samples: []model.Sample{sampleOf("", slot, 1, 1)}}}
+		}, "n1", "n2")
+		f.past["n2"] = []agents.PodName{{Namespace: "shop", Name: "db-0"}}
+		a, _ := ask(t, f.open(t, Config{}), "namespaces/shop/pod-list/db-0/metrics/cpu/usage_rate")
+		expect(t, "series", a.series(), "db-0: 60, 59..0")
+		for _, p := range a.Items[0].MetricPoints {
+			want := uint64(10)
+			if p.Timestamp.Unix() >= moved {
+				want = 20
+			}
+			if p.Value != want {
+				t.Errorf("%v after the move it has %d, want %d", p.Timestamp.Unix()-moved, p.Value, want)
+			}
+		}
+	})
+}
+
+// A history that cannot be read is asked for again, after a while.
+func TestUnreadable(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		f.forged["n1"] = func([][]byte) [][]byte { return [][]byte{[]byte("what?")} }
+		h := f.open(t, Config{})
+		see := func(what, want, asked string) {
+			t.Helper()
+			a, _ := ask(t, h, cartAndDesk)
+			expect(t, what, a.series(), want)
+			expect(t, what+": asked", strings.Join(f.questions(), ", "), asked)
+		}
+		see("at first", "desk: 60, 59..0", "n1: 66, n2: 66")
+		see("again", "desk: 60, 59..0", "")
+		f.change(func() { delete(f.forged, "n1") })
+		time.Sleep(retryAfter)
+		see("mended", "cart: 60, 59..0; desk: 60, 59..0", "n1: 66")
+	})
+}
+
+// What nobody reads is dropped when there is too much, the longest unused first.
+func TestTooMuch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(func(_ string, slot int64) (all []model.Group) {
+			for ns := range 3 {
+				for pod := range 10 {
+					all = append(all, podOf(fmt.Sprint("ns-", ns), fmt.Sprint("pod-", pod), sampleOf("app", slot, 1, 1)))
+				}
+			}
+			return all
+		}, "n1")
+		h := f.open(t, Config{})
+		h.windows.most = 25 * trackSize(int(h.windows.cells())) // two and a half
+		for ns, asked := range []int{1, 1, 1} {
+			time.Sleep(time.Millisecond)
+			_, _ = ask(t, h, fmt.Sprintf("namespaces/ns-%d/pod-list/pod-1/metrics/cpu/x", ns))
+			if got := len(f.questions()); got != asked {
+				t.Errorf("namespace %d: asked %d times", ns, got)
+			}
+			if kept := h.windows.kept(); kept > h.windows.most {
+				t.Errorf("namespace %d: %d bytes are kept", ns, kept)
+			}
+		}
+		for _, c := range []struct{ ns, asked int }{{2, 0}, {1, 0}, {0, 1}, {1, 0}, {2, 1}} {
+			time.Sleep(time.Millisecond)
+			_, _ = ask(t, h, fmt.Sprintf("namespaces/ns-%d/pod-list/pod-1/metrics/cpu/x", c.ns))
+			if got := len(f.questions()); got != c.asked {
+				t.Errorf("namespace %d again: asked %d times, want %d", c.ns, got, c.asked)
+			}
+		}
+	})
+}
+
+// What is gone is forgotten.
+func TestForgotten(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		end := model.Shown(time.Now(), resolution)
+		f := newFleet(func(node string, slot int64) []model.Group {
+			if slot > end {
+				return shop("n3", slot)
+			}
+			return shop(node, slot)
+		}, "n1", "n2")
+		h := f.open(t, Config{})
+		for range 70 {
+			_, _ = ask(t, h, cartAndDesk)
+			nextSlot()
+		}
+		a, _ := ask(t, h, cartAndDesk)
+		expect(t, "series", a.series(), "")
+		if kept := h.windows.kept(); kept != 0 {
+			t.Errorf("%d bytes are kept", kept)
+		}
+	})
+}
+
+func TestClosed(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newFleet(shop, "n1", "n2").open(t, Config{})
+		h.Close()
+		if a, _ := ask(t, h, cartAndDesk); len(a.Items) > 0 {
+			t.Error("it asks")
+		}
+	})
+}
+
+func TestBefore(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newFleet(shop, "n1").open(t, Config{})
+		next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+		for path, ours := range map[string]bool{
+			"/": false, "/api/v1/node": false, "/api/v1/dashboards": false, "/api/v1/dashboard": true,
+			"/api/v1/dashboard/": true, "/api/v1/dashboard//": true, "/api/v1/dashboard/nodes//metrics/cpu/x": true,
+			"/api/v1/dashboard/nodes/%2F/metrics/cpu/x": true, "/api/v1/dashboard/nodes/%zz": false,
+		} {
+			if strings.Contains(path, "%zz") {
+				continue // which no server lets in
+			}
+			rec := httptest.NewRecorder()
+			h.Before(next).ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+			if (rec.Code == 200) != ours {
+				t.Errorf("%s: %d", path, rec.Code)
+			}
+		}
+	})
+}
+
+func TestPage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		h := f.open(t, Config{Namespaces: []string{"shop"}})
+		see := func(path string, want ...string) {
+			t.Helper()
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+			if rec.Code != 200 || !strings.HasPrefix(rec.Header().Get("Content-Type"), "text/plain") || rec.Header().Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("%s: %d %v", path, rec.Code, rec.Header())
+			}
+			for _, w := range want {
+				if !strings.Contains(rec.Body.String(), w) {
+					t.Errorf("%s: without %q:\n%s", path, w, rec.Body)
+				}
+			}
+		}
+		see("/", "URL: /\n", "Nobody has asked")
+		see("/<b>?x=%3Ch", "URL: /%3Cb%3E?x=%3Ch\n", "the last 15m of nodes and pods, every 15s", "(--namespaces): shop.")
+		see("/"+strings.Repeat("x", 1<<20), "xxx…\n")
+		see(Prefix+"nodes/n1/metrics/cpu", "URL: "+Prefix)
+		f.change(func() { f.late["n2"], f.hangs["n3"] = 2, true })
+		_, _ = ask(t, h, cartAndDesk)
+		time.Sleep(2 * time.Second)
+		_, _ = ask(t, h, cartAndDesk)
+		see("/", "3 are expected, 1 have told all", "Oldest: values that are 30 s older", "n2: stale, 30 s older: it has no newer sample", "n3: timeout: ")
+	})
+}

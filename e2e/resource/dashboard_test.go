@@ -220,13 +220,18 @@ func TestDashboardTurns(t *testing.T) {
 			p.shows("cart-0", viewer.Memory, 75, "75:64 90:64 105:64 120:96 135:96 150:96 165:96")
 			p.shows("cart-0", viewer.CPU, 75, "75:100 90:100 105:100 135:300 150:300 165:300")
 		}),
-		"pod that moves, and is still told of where it was": browse(func(p *page, _ []*entity) {
+		"pods that swap their nodes, and are still told of where they were": browse(func(p *page, _ []*entity) {
 			p.until(112)
-			p.failed["cart-0"] = true
-			moved := p.nodes["node-2"].add("shop/cart-0/moved", "app", schedule{15, 0})
-			moved.uses(usage{300 * milli, 96 * mebi})
+			p.failed["cart-0"], p.failed["cart-1"] = true, true
+			for node, pod := range map[string]string{"node-2": "shop/cart-0/moved", "node-1": "shop/cart-1/moved"} {
+				p.nodes[node].add(pod, "app", schedule{15, 0}).uses(usage{300 * milli, 96 * mebi})
+			}
+			p.until(167)
+			p.restart(1) // it hears of all at once
 			p.until(182)
-			p.shows("cart-0", viewer.Memory, 75, "75:64 90:64 105:64 120:96 135:96 150:96 165:96")
+			for _, pod := range p.pods {
+				p.shows(pod, viewer.Memory, 75, "75:64 90:64 105:64 120:96 135:96 150:96 165:96")
+			}
 		}),
 		"nobody who asks for a while": browse(func(p *page, _ []*entity) {
 			p.fleet.until(400)

@@ -113,17 +113,17 @@ func escapedPaths(ctx context.Context, t *Target) error {
 	return nil
 }
 
-// escaped has each byte of a path escaped but those between its parts.
+// escaped has each byte of a path below the root escaped but those between its parts.
 func escaped(path string) string {
-	var b strings.Builder
-	for i := range len(path) {
-		if path[i] == '/' {
-			b.WriteByte('/')
+	b := []byte(root)
+	for _, c := range []byte(strings.TrimPrefix(path, root)) {
+		if c == '/' {
+			b = append(b, c)
 			continue
 		}
-		fmt.Fprintf(&b, "%%%02X", path[i])
+		b = fmt.Appendf(b, "%%%02X", c)
 	}
-	return b.String()
+	return string(b)
 }
 
 // toldOf is told, of a request that the Dashboard would not send.

@@ -126,7 +126,7 @@ func (t *Target) judgeOne(points Series, truth Parts, from, to int64) error {
 	}
 	compared := 0
 	for slot := from; slot <= to; slot += t.seconds() {
-		want, measured := truth.whole(slot, t.seconds())
+		want, measured := truth.Whole(slot, t.seconds())
 		got, told := points.At(slot)
 		switch {
 		case measured && told && got != want:
@@ -236,7 +236,7 @@ func (t *Target) judgeSum(sum Series, members []string, truth map[string]Parts) 
 	for _, p := range sum {
 		want, whole := uint64(0), true
 		for _, name := range members {
-			v, ok := truth[name].whole(p.Second, t.seconds())
+			v, ok := truth[name].Whole(p.Second, t.seconds())
 			want, whole = want+v, whole && ok
 		}
 		if !whole {

@@ -37,9 +37,9 @@ type Truth interface {
 // slot, in millicores, rounded half up, or in bytes.
 type Parts map[string]map[int64]uint64
 
-// whole is the sum of the parts in a slot, if all parts that there are around it were
+// Whole is the sum of the parts in a slot, if all parts that there are around it were
 // measured in it.
-func (p Parts) whole(slot, seconds int64) (sum uint64, ok bool) {
+func (p Parts) Whole(slot, seconds int64) (sum uint64, ok bool) {
 	for _, values := range p {
 		v, measured := values[slot]
 		if !measured && around(values, slot, seconds) {

@@ -144,7 +144,7 @@ func (*fleet) Probe(context.Context, string) error { return nil }
 func (*fleet) Incarnation(string) agents.Incarnation { return agents.Incarnation{} }
 
 // open makes a handler of the fleet, and the snapshot that it has.
-func (f *fleet) open(t *testing.T, cfg Config) *Handler {
+func (f *fleet) open(t testing.TB, cfg Config) *Handler {
 	reg := prometheus.NewRegistry()
 	fan := fanout.New(fanout.Config{}, f, reg)
 	s := snapshot.New(resolution, f, fan, f, reg)

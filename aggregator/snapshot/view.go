@@ -233,8 +233,8 @@ func (v *View) runs(namespace, pod string) bool {
 	return false
 }
 
-// Holders are the nodes that have samples of any of the pods from that slot on, in
-// Unix seconds, as far as is known, and those that cannot say.
+// Holders are the nodes that have samples of any of the pods, by their names, from
+// that slot on, in Unix seconds, as far as is known, and those that cannot say.
 func (v *View) Holders(namespace string, pods []string, from int64) []string {
 	known := make([]bool, len(v.nodes))
 	for _, pod := range pods {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/e2e/dashboard"
 	"github.com/rollcall-metrics/rollcall/e2e/fleet/standin"
-	"github.com/rollcall-metrics/rollcall/e2e/fleet/virtual"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
 
@@ -194,7 +191,3 @@ func startVirtual(t *testing.T, cfg Config, prepare func(*Fleet)) (*Fleet, board
 	}
 	return f, truth
 }
-
-var _ = fmt.Sprint
-var _ = http.StatusOK
-var _ virtual.Fault

@@ -41,7 +41,7 @@ const smallFleet = `
 // TestRollcall deploys Rollcall as its README says, and then breaks one part of
 // the cluster after the other.
 func TestRollcall(t *testing.T) {
-	c := startCluster(t, cluster.Config{Nodes: 3, Images: build.Choice{Tags: []string{oldTag, newTag}}}, rollcall, "shop")
+	c := startCluster(t, cluster.Config{Nodes: 3, Images: build.Choice{Tags: []string{oldTag, newTag}}}, rollcall, "shop", board)
 	f := &fleet{env: &env{T: t, c: c}}
 	for _, sub := range []struct {
 		name string
@@ -50,6 +50,7 @@ func TestRollcall(t *testing.T) {
 		{"schema", (*fleet).schema},
 		{"deploy", (*fleet).deployed},
 		{"answers", (*fleet).answers},
+		{"dashboard", (*fleet).dashboard},
 		{"restricted", (*fleet).restrictedForReal},
 		{"rights of tokens", (*fleet).rights},
 		{"unsupported", (*fleet).unsupported},
@@ -243,13 +244,14 @@ func (f *fleet) metric(p corev1.Pod, line string) float64 {
 // are checked against their own types.
 func (f *fleet) schema() {
 	f.kubectl(nil, "create", "namespace", rollcall)
-	for _, components := range [][]string{nil, {"persistent"}, {"kubelet-insecure-tls"}, {"persistent", "kubelet-insecure-tls"}, {"metrics-api-standby"}, {"metrics-api"}} {
+	f.kubectl(nil, "create", "namespace", board)
+	for _, components := range [][]string{nil, {"persistent"}, {"kubelet-insecure-tls"}, {"persistent", "kubelet-insecure-tls"}, {"metrics-api-standby"}, {"metrics-api"}, {"dashboard"}} {
 		err := f.c.Apply(f.Context(), cluster.Manifests{Dir: f.manifests(), Tag: oldTag, Components: components, DryRun: true})
 		if err != nil {
 			f.Errorf("with components %v: %v", components, err)
 		}
 	}
-	f.kubectl(nil, "delete", "namespace", rollcall)
+	f.kubectl(nil, "delete", "namespace", rollcall, board)
 
 	text, err := f.c.Render(f.Context(), cluster.Manifests{Dir: f.manifests(), Tag: oldTag, Components: []string{"monitoring"}})
 	if err != nil {

@@ -26,10 +26,10 @@ const (
 	// as the store and the roster close after the servers.
 	DefaultGrace = 5 * time.Second
 
-	// maxHeaderBytes is four times what a request of ours can need, a path of
-	// three names and a query; net/http's 1 MiB is what each connection of a
+	// DefaultMaxHeaderBytes is four times what a request of ours can need, a path
+	// of three names and a query; net/http's 1 MiB is what each connection of a
 	// hostile client could make us hold.
-	maxHeaderBytes = 16 << 10
+	DefaultMaxHeaderBytes = 16 << 10
 
 	// stopWait is for handlers to return once their connections are closed
 	// and their contexts canceled. One that takes longer is stuck.
@@ -64,6 +64,10 @@ type Server struct {
 	// Grace is how long requests in flight may go on after the server was
 	// told to stop.
 	Grace time.Duration
+	// MaxHeaderBytes bounds a request's header, its path included; 0 is
+	// DefaultMaxHeaderBytes. A request with more (net/http allows for 4 KiB on
+	// top) is answered with 431.
+	MaxHeaderBytes int
 }
 
 // Serve serves s until ctx ends, then stops gracefully: no new connections,
@@ -139,7 +143,7 @@ func (s Server) httpServer(requests context.Context, log *slog.Logger, handlers 
 		ReadHeaderTimeout: cmp.Or(s.ReadHeaderTimeout, DefaultReadHeaderTimeout),
 		WriteTimeout:      s.WriteTimeout,
 		IdleTimeout:       cmp.Or(s.IdleTimeout, DefaultIdleTimeout),
-		MaxHeaderBytes:    maxHeaderBytes,
+		MaxHeaderBytes:    cmp.Or(s.MaxHeaderBytes, DefaultMaxHeaderBytes),
 		ErrorLog:          errorLog(log),
 		ConnState:         unused.track,
 		BaseContext:       func(net.Listener) context.Context { return requests },

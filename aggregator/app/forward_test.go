@@ -36,13 +36,15 @@ func TestForwarderFlags(t *testing.T) {
 // The whole command: its own probes, what it forwards, and a graceful end.
 func TestForwardDashboard(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	aggregators := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	aggregators := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/slow") {
 			close(entered)
 			<-release
 		}
 		_, _ = io.WriteString(w, "aggregator "+r.URL.Path)
 	}))
+	aggregators.Config.MaxHeaderBytes = forwardHeader
+	aggregators.Start()
 	defer aggregators.Close()
 	l, err := obs.Listen(t.Context(), "--listen", "127.0.0.1:0")
 	if err != nil {

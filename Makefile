@@ -90,7 +90,7 @@ bench: ## run the benchmarks, or those that match BENCH
 bench-agent: build ## measure the agent against its targets (docs/bench/agent.json), some minutes
 	$(GO) run ./e2e/bench --agent bin/rollcall-agent --json docs/bench/agent.json
 
-bench-fleet: build ## measure the aggregator among 5000 nodes (docs/bench/fleet.json), some minutes
+bench-fleet: build ## measure the aggregator among 5000 nodes (docs/bench/fleet.json), a quarter of an hour
 	$(GO) run ./e2e/bench/fleet --aggregator bin/rollcall-aggregator --json docs/bench/fleet.json
 
 soak: ## drive the ring with random operations and faults for SOAK (1h)

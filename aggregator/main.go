@@ -34,10 +34,11 @@ Who is here, who is not: curl http://127.0.0.1:9811/debug/roster`
 func main() {
 	cfg := &app.Config{}
 	c := cli.Command{Name: "rollcall-aggregator", About: about, Version: version, Config: cfg,
-		Subcommands: []cli.Command{app.RotateGossipKey(version)},
+		Subcommands: []cli.Command{app.RotateGossipKey(version), app.ForwardDashboard(version)},
 		Run: func(ctx context.Context, log *slog.Logger) error {
 			cli.TuneMemory(app.GCPercent, log)
 			app.LogKubernetes(log)
+			cfg.WarnOfScraper(log)
 			a, err := app.New(ctx, *cfg, version, log)
 			if err != nil {
 				return err

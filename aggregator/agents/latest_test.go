@@ -47,6 +47,29 @@ func TestLatest(t *testing.T) {
 	}
 }
 
+// Ahead is by how much the node's clock is ahead, less the time that the answer took
+// and up to a millisecond, the unit in which it is told. Old agents do not tell.
+func TestLatestAhead(t *testing.T) {
+	f := newFleet(t)
+	c := f.client(Config{})
+	for name, ahead := range map[string]time.Duration{"right": 0, "ahead": time.Hour, "behind": -time.Hour, "a century behind": -100 * 365 * 24 * time.Hour} {
+		f.serve(f.agentTLS(node), func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", wire.ContentType)
+			out, _ := wire.NewWriter(w, &wire.Header{Node: node, Resolution: 15, Time: uint64(time.Now().Add(ahead).UnixMilli())})
+			_ = out.End(true, nil)
+		})
+		began := time.Now()
+		got, err := c.Latest(t.Context(), node, wire.Latest{}, nil)
+		if err != nil || got.Ahead > ahead || got.Ahead < ahead-time.Since(began)-time.Millisecond {
+			t.Errorf("%s: %v, %v, want %v", name, got.Ahead, err, ahead)
+		}
+	}
+	f.serve(f.agentTLS(node), func(w http.ResponseWriter, _ *http.Request) { _ = begin(w, node, "x").End(true, nil) })
+	if got, err := c.Latest(t.Context(), node, wire.Latest{}, nil); err != nil || got.Ahead != 0 {
+		t.Errorf("an old agent's: %v, %v", got.Ahead, err)
+	}
+}
+
 func TestLatestIsBounded(t *testing.T) {
 	f := newFleet(t)
 	f.serve(f.agentTLS(node), frames(node, strings.Repeat("x", maxLatest)))

@@ -43,7 +43,8 @@ type Config struct {
 	Namespaces []string
 	// Timeout bounds an answer if the request does not say.
 	Timeout time.Duration
-	// DashboardWindow is how much the Kubernetes Dashboard is told.
+	// DashboardWindow is how much the Kubernetes Dashboard is shown: from a slot to
+	// 24 h; 0 is dashboard.DefaultWindow.
 	DashboardWindow time.Duration
 	// Expected is where the nodes that should answer are from: "kubernetes", or
 	// "roster" for all agents that the roster knows or knew. ExpectedFile, if it is
@@ -73,7 +74,8 @@ type Config struct {
 	Agents agents.Config
 	Fanout fanout.Config
 
-	flags *pflag.FlagSet // for /debug/config
+	flags   *pflag.FlagSet // for /debug/config
+	scraper scraperFlags
 }
 
 // AddFlags adds the aggregator's flags, with defaults for a pod of a Deployment.
@@ -82,6 +84,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Name, "name", os.Getenv("POD_NAME"), "name of this aggregator; from POD_NAME")
 	fs.DurationVar(&c.Resolution, "metric-resolution", 15*time.Second, "distance of samples, the same as the agents'")
 	fs.StringSliceVar(&c.Namespaces, "namespaces", nil, "serve pods of these namespaces only; all if empty")
+	fs.DurationVar(&c.DashboardWindow, "dashboard-window", dashboard.DefaultWindow, "how much the Kubernetes Dashboard is shown")
 	fs.StringVar(&c.Expected, "expected-nodes", fromRoster, `which nodes should answer: "kubernetes": its nodes, but those where --agent-daemonset cannot run; "roster": all agents that the roster knows or knew`)
 	fs.StringVar(&c.ExpectedFile, "expected-nodes-file", "", "file with the nodes that should answer, instead, one a line, each with an address if you like; re-read when it changes")
 
@@ -89,7 +92,6 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DebugListen, "debug-listen", "127.0.0.1:9811", "loopback address of /debug")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", ":9812", "address of /metrics")
 	fs.DurationVar(&c.Timeout, "request-timeout", 5*time.Second, "timeout of an answer, if the request does not say")
-	fs.DurationVar(&c.DashboardWindow, "dashboard-window", dashboard.DefaultWindow, "how much the Kubernetes Dashboard is told, up to now")
 	fs.DurationVar(&c.Fanout.NodeTimeout, "node-timeout", 1500*time.Millisecond, "timeout of one node's answer")
 	fs.IntVar(&c.Fanout.InFlight, "in-flight", 256, "how many nodes one question asks at a time")
 	fs.Int64Var(&c.Agents.NodeBudget, "node-budget", agents.DefaultNodeBudget, "largest answer of one node, in bytes")
@@ -104,24 +106,25 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.MetricsServerAliases, "metrics-server-aliases", false, "on /metrics, tell what metrics-server tells of itself under its names, too")
 	fs.BoolVar(&c.Authority, "authority", false, "issue certificates to agents and to this aggregator, from a CA in the Secret "+authority.AuthoritySecret+"; gossip keys are from the Secret "+authority.GossipSecret+", then")
 	fs.StringVar(&c.EnrolListen, "enrol-listen", ":9810", "address where agents enrol (TLS), with --authority")
-	fs.StringVar(&c.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the agents and of this aggregator; from POD_NAMESPACE")
+	fs.StringVar(&c.Namespace, "own-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the agents and of this aggregator; from POD_NAMESPACE")
 	fs.StringVar(&c.AgentDaemonSet, "agent-daemonset", expected.DefaultDaemonSet, "name of the agents' DaemonSet")
 	fs.StringVar(&c.AgentAccount, "agent-service-account", "rollcall-agent", "name of the agents' service account, the only one that may enrol")
 	c.Identity.AddFlags(fs)
 	c.Roster.AddFlags(fs)
+	c.scraper.addFlags(fs)
 }
 
 // Validate says what is wrong, naming the flags.
 func (c *Config) Validate() error {
 	c.complete("")
-	errs := []error{c.validateIdentity(), c.validateExpected(), obs.RequireLoopback("--debug-listen", c.DebugListen)}
+	errs := []error{c.validateIdentity(), c.validateExpected(), obs.RequireLoopback("--debug-listen", c.DebugListen), c.validateDashboard()}
 	if c.Name == "" {
 		errs = append(errs, errors.New("--name is required; in Kubernetes set POD_NAME"))
 	} else {
 		errs = append(errs, c.Roster.Validate())
 	}
 	if err := model.ValidateResolution(c.Resolution); err != nil {
-		errs = append(errs, fmt.Errorf("--metric-resolution: %w", err))
+		errs = append(errs, fmt.Errorf("--metric-resolution: %w; it has to be the agents', 15s if theirs is not set", err))
 	}
 	for flag, d := range map[string]time.Duration{"--request-timeout": c.Timeout, "--node-timeout": c.Fanout.NodeTimeout} {
 		if d <= 0 {
@@ -171,7 +174,7 @@ func (c *Config) validateExpected() error {
 
 func (c *Config) requireNamespace(by string) error {
 	if c.Namespace == "" {
-		return fmt.Errorf("%s needs --namespace; in Kubernetes set POD_NAMESPACE", by)
+		return fmt.Errorf("%s needs --own-namespace; in Kubernetes set POD_NAMESPACE", by)
 	}
 	return nil
 }
@@ -179,6 +182,7 @@ func (c *Config) requireNamespace(by string) error {
 // complete fills in what follows from other settings.
 func (c *Config) complete(version string) {
 	c.Expected = cmp.Or(c.Expected, fromRoster)
+	c.heedScraper()
 	c.Roster.Name, c.Roster.Role, c.Roster.Version = c.Name, identity.Aggregator, version
 	if _, port, err := net.SplitHostPort(c.EnrolListen); err == nil && c.Authority {
 		n, _ := strconv.ParseUint(port, 10, 16)

@@ -51,15 +51,15 @@ func TestFlagsOfAuthority(t *testing.T) {
 	t.Setenv("POD_NAMESPACE", "")
 	const kubernetes = "--name aggregator-1 --gossip-advertise 127.0.0.1 --authority --expected-nodes kubernetes "
 	for args, want := range map[string]string{
-		"--namespace rollcall":                   "",
-		"":                                       "--authority needs --namespace",
-		"--namespace rollcall --tls-cert-file c": "--authority excludes",
-		"--namespace rollcall --gossip-key-file g":                             "--authority excludes",
-		"--namespace rollcall --enrol-listen nowhere":                          "--enrol-listen",
-		"--namespace rollcall --expected-nodes all":                            `--expected-nodes "all"`,
-		"--namespace rollcall --expected-nodes-file f":                         "--expected-nodes-file",
+		"--own-namespace rollcall": "",
+		"":                         "--authority needs --own-namespace",
+		"--own-namespace rollcall --tls-cert-file c":                           "--authority excludes",
+		"--own-namespace rollcall --gossip-key-file g":                         "--authority excludes",
+		"--own-namespace rollcall --enrol-listen nowhere":                      "--enrol-listen",
+		"--own-namespace rollcall --expected-nodes all":                        `--expected-nodes "all"`,
+		"--own-namespace rollcall --expected-nodes-file f":                     "--expected-nodes-file",
 		"--authority=false":                                                    "--authority",
-		"--authority=false --tls-cert-file c --tls-key-file k --tls-ca-file a": "--expected-nodes=kubernetes needs --namespace",
+		"--authority=false --tls-cert-file c --tls-key-file k --tls-ca-file a": "--expected-nodes=kubernetes needs --own-namespace",
 	} {
 		cfg, ran := &Config{}, false
 		c := cli.Command{Name: "rollcall-aggregator", Config: cfg, Run: func(context.Context, *slog.Logger) error { ran = true; return nil }}
@@ -83,7 +83,7 @@ func TestNoCluster(t *testing.T) {
 		return err
 	}}
 	var stderr strings.Builder
-	args := "--name aggregator-1 --gossip-advertise 127.0.0.1 --authority --namespace rollcall"
+	args := "--name aggregator-1 --gossip-advertise 127.0.0.1 --authority --own-namespace rollcall"
 	if code := c.Exec(t.Context(), strings.Fields(args), io.Discard, &stderr); code != 1 || !strings.Contains(stderr.String(), "service account token") {
 		t.Errorf("exit code %d, %s", code, &stderr)
 	}

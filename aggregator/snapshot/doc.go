@@ -5,8 +5,9 @@
 // nodes one question, a flight, which everyone else who asks meanwhile shares; until
 // the next slot is shown the answer is what there is to know. While somebody wants to
 // know slot after slot, the flight begins before its slot is shown, and nobody waits.
-// So all values of a snapshot are of one slot, the same in every aggregator. A node that fails keeps its last values for [model.StaleSlots]
-// slots: its outcome is stale then, with their age.
+// So all values of a snapshot are of one slot, the same in every aggregator. A node
+// that fails keeps its last values for [model.StaleSlots] slots: its outcome is stale
+// then, with their age.
 //
 // With its scrape a node names the pods of which it has older samples. From
 // these names comes the directory: a question about one pod goes to the nodes

@@ -19,9 +19,12 @@ func TestFlagsOfManifests(t *testing.T) {
 	known := map[string]*pflag.FlagSet{
 		"agent":      pflag.NewFlagSet("", pflag.ContinueOnError),
 		"aggregator": pflag.NewFlagSet("", pflag.ContinueOnError),
+		"forwarder":  pflag.NewFlagSet("", pflag.ContinueOnError),
 	}
 	new(agent.Config).AddFlags(known["agent"])
 	new(aggregator.Config).AddFlags(known["aggregator"])
+	forwarder := aggregator.ForwardDashboard("")
+	forwarder.Config.AddFlags(known["forwarder"])
 
 	files, err := filepath.Glob("../../manifests/*/*.yaml")
 	if err != nil {
@@ -40,6 +43,9 @@ func TestFlagsOfManifests(t *testing.T) {
 		program := "agent"
 		if strings.Contains(filepath.Base(file), "aggregator") || strings.Contains(string(text), "name: rollcall-aggregator") {
 			program = "aggregator"
+		}
+		if strings.Contains(string(text), "- "+forwarder.Name+"\n") {
+			program = "forwarder"
 		}
 		for _, m := range regexp.MustCompile(`(?m)^\s*(?:- |value: |args: \[.*)--([a-z-]+)`).FindAllStringSubmatch(string(text), -1) {
 			found++

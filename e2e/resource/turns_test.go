@@ -33,14 +33,14 @@ type life struct {
 	pods map[string]*being // that run, by "namespace/name"
 	next int               // of UIDs
 	last map[string]seen   // by UID
-	// happened is when something last happened to a node, and anew when its agent was
-	// started, in seconds since the beginning.
-	happened, anew map[string]int64
-	reset          map[string]int64 // when a counter was, by node
-	risen          map[string]int64 // when an agent was started that may sample a slot late, by node
-	turn           int
+	// happened is when something last happened to a node, and reset when a counter was,
+	// in seconds since the beginning.
+	happened, reset map[string]int64
+	lost            map[string]time.Time // when an agent lost its ring, by node
+	turn            int
 	// zeros tells that kubelets may say that cpu is 0. Otherwise, agents may miss the
-	// beginning of a pod: see zeroOfOld.
+	// beginning of a pod: of what is older than a minute when its agent sees it for the
+	// first time, a cpu of 0 is believed.
 	zeros  bool
 	log    []string
 	served int
@@ -106,9 +106,7 @@ func (l *life) happen() {
 	what := ""
 	switch l.dice.IntN(16) {
 	case 0:
-		if what = "container restarted"; l.zeros && (l.now()+l.epoch)%c.every == c.rest { // a cpu of 0 is believed for a moment
-			return
-		}
+		what = "container restarted"
 		c.restart()
 	case 1:
 		if what = "counter reset"; !l.quiet(pod) { // it has to be less than what the agent saw last
@@ -152,15 +150,15 @@ func (l *life) happen() {
 		n.failing(map[bool]error{true: errDown}[n.fails == nil])
 		l.happened[on] = l.now()
 	case 11:
-		if what = "agent started anew without its ring " + on; l.zeros { // see zeroOfOld
+		if what = "agent started anew without its ring " + on; l.zeros {
 			return
 		}
-		l.start(n, false)
-		l.happened[on], l.anew[on] = l.now(), l.now()
+		n.restart(false)
+		l.happened[on], l.lost[on] = l.now(), time.Now()
 	case 12:
 		what = "agent started anew with its ring " + on
-		l.start(n, true)
-		l.happened[on], l.anew[on] = l.now(), l.now()
+		n.restart(true)
+		l.happened[on] = l.now()
 	case 13:
 		what = "aggregator started anew"
 		l.all[l.dice.IntN(2)].restart()
@@ -171,28 +169,20 @@ func (l *life) happen() {
 		}
 		if n.agent == nil {
 			what = "agent started " + on
-			l.start(n, true)
+			n.start()
 		} else {
 			what = "agent killed " + on
 			l.ask() // then both have the same of it
 			l.ask()
 			n.kill()
 		}
-		l.happened[on], l.anew[on] = l.now(), l.now()
+		l.happened[on] = l.now()
 	case 15:
 		what = "node made anew " + on
 		l.remake(on)
 	}
 	pod.happened = l.now()
 	l.log = append(l.log, fmt.Sprintf("%d %s %s", l.now(), what, name))
-}
-
-// start starts a node's agent anew.
-func (l *life) start(n *node, keep bool) {
-	if n.agent == nil || !keep {
-		l.risen[n.name] = l.now()
-	}
-	n.restart(keep)
 }
 
 // remake replaces a node by another one of its name, with other pods of their names.
@@ -209,7 +199,7 @@ func (l *life) remake(name string) {
 		}
 	}
 	n.start()
-	l.happened[name], l.anew[name] = l.now(), l.now()
+	l.happened[name] = l.now()
 }
 
 // ask asks the aggregator whose turn it is, and compares with what was seen before.
@@ -227,17 +217,18 @@ func (l *life) ask() {
 		pod := l.pods[name]
 		present[name] = true
 		l.served++
-		if risen, ok := l.risen[pod.node]; ok && l.now()-risen < 20 {
-			continue // one may have asked it since then, the other not: see lateSlot
-		}
 		got := seen{m.Timestamp.Unix() - l.epoch, model.Shown(time.Now(), resolution), l.pod(m), by}
 		before, known := l.last[pod.uid]
 		switch {
 		case known && got.at < before.at:
 			l.wrong(name, "%s by %d, after %s by %d", got.usage, by, before.usage, before.by)
 		case !known || got.at != before.at || got.usage == before.usage:
-		case got.at <= l.anew[pod.node]: // see windowLost
-		case len(m.Containers) > 1 && got.slot != before.slot: // see othersMoved
+		case !l.lost[pod.node].Before(model.Due(before.slot, resolution)):
+			// The agent had told over how long a time CPU was measured, and has lost the
+			// measurement before, by which it knew.
+		case len(m.Containers) > 1 && got.slot != before.slot:
+			// The timestamp is that of the container that was measured first. The others
+			// have been measured since.
 		default:
 			l.wrong(name, "%s by %d, and %s by %d", got.usage, by, before.usage, before.by)
 		}
@@ -268,15 +259,16 @@ func (l *life) wrong(pod, format string, args ...any) {
 
 // Two aggregators are asked in turn while all kinds of things happen. For whoever asks
 // them, timestamps of a pod, by its UID, never go back, as long as no node fails for
-// only one of the two; with the same timestamp all else is the same, too; rates are
-// those that containers had; and what has run for a while is there.
+// only one of the two, nor loses its ring when only one has its newest slot; with the
+// same timestamp all else is the same, too, but for what ask names; rates are those that
+// containers had; and what has run for a while is there.
 func TestTurns(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inFleet(t, []string{"node-1", "node-2", "node-3", "node-4"}, func(f *fleet) {
 				l := &life{
 					fleet: f, zeros: seed%2 == 0, dice: rand.New(rand.NewPCG(seed, 1)), pods: map[string]*being{},
-					last: map[string]seen{}, happened: map[string]int64{}, anew: map[string]int64{}, reset: map[string]int64{}, risen: map[string]int64{},
+					last: map[string]seen{}, happened: map[string]int64{}, reset: map[string]int64{}, lost: map[string]time.Time{},
 				}
 				for i := range 12 {
 					l.add(fmt.Sprintf("shop/pod-%d", i), f.expected.Nodes()[i%4])

@@ -22,7 +22,8 @@ const (
 	Truncated Outcome = "truncated"
 	// Timeout: no answer within the per-node timeout.
 	Timeout Outcome = "timeout"
-	// Refused: no connection, or the node said that it cannot answer.
+	// Refused: no connection, or the node said that it cannot answer; or its clock is
+	// so wrong that nobody could tell how old its newest values are.
 	Refused Outcome = "refused"
 	// Unauthorized: one side's certificate was not accepted by the other.
 	Unauthorized Outcome = "unauthorized"

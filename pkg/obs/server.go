@@ -26,8 +26,8 @@ const (
 	// as the store and the roster close after the servers.
 	DefaultGrace = 5 * time.Second
 
-	// DefaultMaxHeaderBytes is four times what a request of ours can need, a path of
-	// three names and a query; net/http's 1 MiB is what each connection of a
+	// DefaultMaxHeaderBytes is four times what a request of ours can need, a path
+	// of three names and a query; net/http's 1 MiB is what each connection of a
 	// hostile client could make us hold.
 	DefaultMaxHeaderBytes = 16 << 10
 
@@ -55,9 +55,6 @@ type Server struct {
 	// came for that long: peers that connect ahead of their first question
 	// need a longer one.
 	ReadHeaderTimeout time.Duration
-	// MaxHeaderBytes bounds a request's header, its path included. A longer one is
-	// answered with 431.
-	MaxHeaderBytes int
 	// WriteTimeout bounds a request from the end of its header to the end of
 	// the response. 0 is none: a profile takes as long as it was asked to.
 	WriteTimeout time.Duration
@@ -67,6 +64,10 @@ type Server struct {
 	// Grace is how long requests in flight may go on after the server was
 	// told to stop.
 	Grace time.Duration
+	// MaxHeaderBytes bounds a request's header, its path included; 0 is
+	// DefaultMaxHeaderBytes. A request with more (net/http allows for 4 KiB on
+	// top) is answered with 431.
+	MaxHeaderBytes int
 }
 
 // Serve serves s until ctx ends, then stops gracefully: no new connections,

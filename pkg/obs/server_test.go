@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -192,6 +193,47 @@ func TestServeDoesNotCutLongResponses(t *testing.T) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
+}
+
+func TestServeBoundsHeaders(t *testing.T) {
+	tests := []struct {
+		name       string
+		max, bytes int // of the server, of the path
+		want       int
+	}{
+		{"default", 0, 15 << 10, http.StatusOK},
+		{"more than the default", 0, 32 << 10, http.StatusRequestHeaderFieldsTooLarge},
+		{"a larger one", 4 << 20, 2 << 20, http.StatusOK},
+		{"more than the larger one", 4 << 20, 5 << 20, http.StatusRequestHeaderFieldsTooLarge},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newPipeListener()
+				s := serve(t, Server{Name: "test", Listener: l, Handler: Alive(), MaxHeaderBytes: tt.max})
+				conn, err := l.dial(t.Context(), "", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() { // the answer may come before all is sent
+					_, _ = io.WriteString(conn, "GET /"+strings.Repeat("a", tt.bytes)+" HTTP/1.1\r\nHost: x\r\n\r\n")
+				}()
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				if resp.StatusCode != tt.want {
+					t.Errorf("status %d, want %d", resp.StatusCode, tt.want)
+				}
+				_ = conn.Close()
+				s.stop()
+				if err := <-s.err; err != nil {
+					t.Errorf("Serve: %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestServeLogsPanics(t *testing.T) {

@@ -121,9 +121,10 @@ type Latest struct {
 	// that have samples since then and are not in the scrape. 0 names all that
 	// have samples at all.
 	Since int64
-	// Late takes the slot To also if it came so late that others who asked for it
-	// may have been told that there is none, if there is none before it. Otherwise
-	// whoever asks for a slot is told the same.
+	// Late has the slot To answered even if it is late, should the node have no older
+	// one that is still shown. A slot is late that came to the ring only after
+	// aggregators began to ask for it: who asked before that was told of an older one,
+	// and so is everyone else. Late is for an aggregator that has nothing of the node.
 	Late bool
 }
 

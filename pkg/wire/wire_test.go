@@ -22,7 +22,7 @@ import (
 // stream is a whole answer with an item of each kind.
 func stream(t testing.TB) []byte {
 	var b bytes.Buffer
-	w, err := NewWriter(&b, &Header{Node: "node-1", Resolution: 15, Retention: 86400})
+	w, err := NewWriter(&b, &Header{Node: "node-1", Resolution: 15, Retention: 86400, Time: 1795230885123})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestFrames(t *testing.T) {
 	if err != io.EOF || !reflect.DeepEqual(items, want) {
 		t.Fatalf("items %q, error %v", items, err)
 	}
-	if r.Header.GetNode() != "node-1" || r.Header.GetRetention() != 86400 || !r.End.GetKnown() || r.End.GetError() != "half a disk" {
+	if r.Header.GetNode() != "node-1" || r.Header.GetRetention() != 86400 || r.Header.GetTime() != 1795230885123 || !r.End.GetKnown() || r.End.GetError() != "half a disk" {
 		t.Fatalf("header %v, end %v", r.Header, r.End)
 	}
 }
@@ -166,7 +166,7 @@ func TestMalformed(t *testing.T) {
 	for name, b := range map[string]string{
 		"a web page":       "<!DOCTYPE html><html><body>hello, this is a proxy</body></html>",
 		"json":             `{"error":{"code":"internal"}}`,
-		"no header":        string(stream(t)[16:]),
+		"no header":        string(stream(t)[1+stream(t)[0]:]),
 		"steps, no values": "\x02\x22\x00",
 		"pod, no name":     "\x02\x2a\x00",
 		"a frame too long": "\xff\xff\xff\xff\x7f",
@@ -237,12 +237,14 @@ func TestQuery(t *testing.T) {
 }
 
 func TestLatestQuery(t *testing.T) {
-	want := Latest{To: 1795230000, Since: 15}
-	if got, err := ParseLatest(want.Values()); err != nil || got != want {
-		t.Errorf("%+v became %+v, %v", want, got, err)
+	for _, want := range []Latest{{}, {To: 1795230000, Since: 15}, {To: 1795230000, Since: 15, Late: true}} {
+		if got, err := ParseLatest(want.Values()); err != nil || got != want {
+			t.Errorf("%+v became %+v, %v", want, got, err)
+		}
 	}
 	for query, want := range map[string]string{
 		"": "to and since", "to=1": "to and since", "to=1&since=x": `"since"`, "to=1&since=2&teapot=3": `"teapot"`, "to=1&to=1&since=2": "2 times",
+		"to=1&since=2&late=perhaps": `"late"`,
 	} {
 		v, err := url.ParseQuery(query)
 		if err != nil {

@@ -66,9 +66,7 @@ func (b *bench) fresh(ctx context.Context, m *metricsAPI, needs time.Duration) e
 		if err := child.Wait(ctx, time.Until(due)-afterwards); err != nil {
 			return err
 		}
-		for shown = due; model.Shown(shown, b.cfg.Resolution) < next; {
-			shown = shown.Add(afterwards)
-		}
+		shown = model.ShownFrom(next, b.cfg.Resolution)
 	}
 	before, err := m.flights(ctx)
 	if err != nil {

@@ -107,7 +107,7 @@ func (d *deployed) asked(hold bool) (c apiserver.Counts, err error) {
 
 // startMetricsAPI starts an aggregator that serves metrics.k8s.io.
 func (b *bench) startMetricsAPI(ctx context.Context, d *deployed, join bool) (*aggregator, error) {
-	a, err := b.startAggregator(ctx, d.agents, join, "--expected-nodes=kubernetes", "--namespace="+namespace,
+	a, err := b.startAggregator(ctx, d.agents, join, "--expected-nodes=kubernetes", "--own-namespace="+namespace,
 		"--kubeconfig="+d.kubeconfig, "--resource-metrics", "--resource-listen="+resourceAddress)
 	if err == nil {
 		b.ends = append(b.ends, a.stop)

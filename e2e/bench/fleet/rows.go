@@ -7,13 +7,13 @@ import (
 )
 
 // names are the measurements in the order in which they are done.
-const names = "start, idle, warm, history, scraper, snapshot, namespace, container, render, roster, faults, " +
+const names = "start, idle, warm, history, scraper, snapshot, namespace, container, render, roster, faults, dashboard, " +
 	"resource-start, resource-lists, resource-hpa, resource-all, resource-memory"
 
 // rows are all figures with a row of their own, in the order of the table. Keys
 // begin with the name of the measurement that sets them.
 func rows() []*report.Row {
-	return slices.Concat(apiRows(), resourceRows(), scraperRows())
+	return slices.Concat(apiRows(), dashboardRows(), resourceRows(), scraperRows())
 }
 
 // apiRows are those of /api/v1, and of an aggregator as such.

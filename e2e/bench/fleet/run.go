@@ -53,8 +53,9 @@ func (b *bench) measurements() []report.Measurement {
 		{Name: "container", Do: b.container},
 		{Name: "render", Do: b.render},
 		{Name: "roster", Do: b.roster},
-		{Name: "faults", Do: b.faults}, // it leaves breakers open
-		// From here on with another fleet, and other aggregators.
+		{Name: "faults", Do: b.faults},       // it leaves breakers open
+		{Name: "dashboard", Do: b.dashboard}, // from here on with other aggregators
+		// From here on with another fleet, too.
 		{Name: "resource-start", Do: b.resourceStart},
 		{Name: "resource-lists", Do: b.resourceLists},
 		{Name: "resource-hpa", Do: b.resourceHPA},

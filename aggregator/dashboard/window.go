@@ -84,23 +84,16 @@ func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string)
 		if !ok {
 			continue
 		}
+		s := w.source(name)
 		_, answered := n.Newest()
-		s := w.sources[name]
-		if s == nil {
-			s = &source{}
-			if !answered {
-				w.sources[name] = s
-			}
-		}
 		switch {
 		case n.Pending() || s.flight != nil:
 			late = late || n.Pending()
-			// If nobody asked in the last slots, more than one is on its way.
-			if had := max(s.last, s.missed); newest-had <= waitFor*resolution {
-				edge = min(edge, had)
-			} else {
-				edge = min(edge, newest-resolution)
+			had := max(s.last, s.missed)
+			if had < newest-waitFor*resolution { // nobody asked in the last slots
+				had = newest - resolution
 			}
+			edge = min(edge, had)
 		case !answered:
 			s.missed = newest
 		case s.last == newest-resolution && s.missed != newest:
@@ -135,17 +128,9 @@ func (w *window) plan(view *snapshot.View, nodes []string) (next *flight, flight
 		if !ok {
 			continue
 		}
-		newest, answered := n.Newest()
-		if !answered || newest == 0 {
-			continue // it fails, or has nothing
-		}
-		s := w.sources[name]
-		if s == nil {
-			s = &source{}
-			w.sources[name] = s
-		}
-		switch {
-		case s.last >= newest:
+		s := w.source(name)
+		switch newest, answered := n.Newest(); {
+		case !answered || s.last >= newest: // it fails, or has nothing else
 		case s.flight != nil:
 			if !slices.Contains(flights, s.flight) {
 				flights = append(flights, s.flight)
@@ -218,6 +203,16 @@ func (s *subject) add(w *window, points *series.Series) {
 	for j := range all {
 		s.tracks[i].add(&all[j], points.Values(&all[j]), w.windows.resolution())
 	}
+}
+
+// source is what is here of a node. The caller holds w.mu.
+func (w *window) source(node string) *source {
+	s := w.sources[node]
+	if s == nil {
+		s = &source{}
+		w.sources[node] = s
+	}
+	return s
 }
 
 // subject is what a node has of the pod, or node, of that name.

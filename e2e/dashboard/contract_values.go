@@ -61,13 +61,22 @@ func nodesAsMeasured(ctx context.Context, t *Target) error {
 	return nil
 }
 
-// podTruth is the truth of slots and of those around them.
+// podTruth is the truth of slots and of those around them. That it cannot be told says
+// nothing about the target.
 func (t *Target) podTruth(ctx context.Context, m Metric, from, to int64) (map[string]Parts, error) {
-	return t.Truth.Pods(ctx, t.Namespace, m, from-t.edge(), to+t.edge())
+	all, err := t.Truth.Pods(ctx, t.Namespace, m, from-t.edge(), to+t.edge())
+	if err != nil {
+		return nil, notYet{err}
+	}
+	return all, nil
 }
 
 func (t *Target) nodeTruth(ctx context.Context, m Metric, from, to int64) (map[string]Parts, error) {
-	return t.Truth.Nodes(ctx, m, from-t.edge(), to+t.edge())
+	all, err := t.Truth.Nodes(ctx, m, from-t.edge(), to+t.edge())
+	if err != nil {
+		return nil, notYet{err}
+	}
+	return all, nil
 }
 
 // edge is how many seconds around a slot tell whether it lies in a gap.

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/meter"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
 	"github.com/rollcall-metrics/rollcall/e2e/dashboard"
@@ -151,22 +150,17 @@ func (b *bench) longPaths(ctx context.Context, o *board) error {
 
 // wide asks for pods of all nodes, once, and until all are told.
 func (b *bench) wide(ctx context.Context, o *board) error {
-	pods := len(o.pods[everyNode])
 	began := time.Now()
 	first, err := o.about(ctx, everyNode, dashboard.CPU)
 	if err != nil {
 		return err
 	}
-	asked := 1
-	for last := first; last.items() < pods && time.Since(began) < startWithin; asked++ {
-		if err := child.Wait(ctx, lookEvery); err != nil {
-			return err
-		}
-		if last, err = o.about(ctx, everyNode, dashboard.CPU); err != nil {
-			return err
-		}
+	asked, err := o.untilAll(ctx, everyNode, first)
+	if err != nil {
+		return err
 	}
-	b.Set("dashboard/wide", millis(first.wall), "%d of %d pods were told, on all nodes; all of them after %.1f s, when asked for the %d. time", first.items(), pods, time.Since(began).Seconds(), asked)
+	b.Set("dashboard/wide", millis(first.wall), "%d of %d pods were told; all of them after %.1f s, when %d more questions had been asked",
+		first.items(), len(o.pods[everyNode]), time.Since(began).Seconds(), asked)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/e2e/bench/child"
 	"github.com/rollcall-metrics/rollcall/e2e/bench/report"
 	"github.com/rollcall-metrics/rollcall/e2e/dashboard"
 )
@@ -37,9 +38,10 @@ const (
 // dashboardRows are the rows of what the Kubernetes Dashboard asks.
 func dashboardRows() []*report.Row {
 	return []*report.Row{
-		{Key: "dashboard/cold", What: "Kubernetes Dashboard, 700 pods on 400 nodes, the first question of all: median", Unit: "ms", Target: 1000},
-		{Key: "dashboard/other", What: "– 500 pods on 500 nodes, the second: median", Unit: "ms", Target: 1000},
-		{Key: "dashboard/told", What: "– pods that they tell of", Unit: "%", Target: 100, AtLeast: true},
+		{Key: "dashboard/cold", What: "Kubernetes Dashboard, 700 pods on 400 nodes, never asked for before: median", Unit: "ms", Target: 1000},
+		{Key: "dashboard/told", What: "– pods that are told", Unit: "%", Target: 100, AtLeast: true},
+		{Key: "dashboard/first", What: "– 500 pods on 500 nodes, the very first question after a start: median", Unit: "ms", Target: 1000},
+		{Key: "dashboard/first-all", What: "– asked again until all are told: median", Unit: "ms"},
 		{Key: "dashboard/p99", What: "– the 700 again, every 500 ms, with gzip: p99", Unit: "ms", Target: 50},
 		{Key: "dashboard/p50", What: "– p50", Unit: "ms"},
 		{Key: "dashboard/cpu", What: "– CPU", Unit: "ms"},
@@ -192,8 +194,8 @@ func (o *board) stop() error {
 
 // firstLooks asks aggregators for the first time, and returns the last of them.
 func (b *bench) firstLooks(ctx context.Context, pods map[string][]string) (o *board, err error) {
-	walls := map[string][]time.Duration{}
-	told, points, all := 0, 0, 0
+	var first, whole, cold []time.Duration
+	atFirst, told, all, points := 0, 0, 0, 0
 	starts := min(b.cfg.Rounds, coldStarts)
 	for i := range starts {
 		if o != nil {
@@ -205,21 +207,43 @@ func (b *bench) firstLooks(ctx context.Context, pods map[string][]string) (o *bo
 		if o, err = b.newBoard(ctx, pods); err != nil {
 			return nil, err
 		}
-		for _, namespace := range []string{searchNamespace, checkoutNamespace} {
-			l, err := o.about(ctx, namespace, dashboard.CPU)
-			if err != nil {
-				return nil, errors.Join(err, o.stop())
-			}
-			walls[namespace] = append(walls[namespace], l.wall)
-			told += l.items()
-			points += l.points()
-			all += len(pods[namespace])
+		began := time.Now()
+		l, err := o.about(ctx, checkoutNamespace, dashboard.CPU)
+		if err == nil {
+			first, atFirst = append(first, l.wall), atFirst+l.items()
+			_, err = o.untilAll(ctx, checkoutNamespace, l)
+			whole = append(whole, time.Since(began))
+		}
+		if err == nil {
+			l, err = o.about(ctx, searchNamespace, dashboard.CPU)
+			cold = append(cold, l.wall)
+		}
+		if err != nil {
+			return nil, errors.Join(err, o.stop())
+		}
+		told, points, all = told+l.items(), points+l.points(), all+len(pods[searchNamespace])
+	}
+	b.Set("dashboard/cold", millis(median(cold)), "%d pods, of %d aggregators that had a snapshot; slowest %s ms", len(pods[searchNamespace]), starts, report.Number(millis(slices.Max(cold))))
+	b.Set("dashboard/told", 100*float64(told)/float64(all), "%d of %d, with %.1f points each", told, all, float64(points)/float64(max(told, 1)))
+	b.Set("dashboard/first", millis(median(first)), "%d of %d pods were told, by %d aggregators that had connections to all agents, and no snapshot; slowest %s ms",
+		atFirst, starts*len(pods[checkoutNamespace]), starts, report.Number(millis(slices.Max(first))))
+	b.Set("dashboard/first-all", millis(median(whole)), "asked every %v; slowest %s ms", lookEvery, report.Number(millis(slices.Max(whole))))
+	return o, nil
+}
+
+// untilAll asks again until all pods of a namespace are told, and returns how often it
+// asked.
+func (o *board) untilAll(ctx context.Context, namespace string, last look) (asked int, err error) {
+	for began := time.Now(); last.items() < len(o.pods[namespace]); asked++ {
+		if time.Since(began) > startWithin {
+			return asked, fmt.Errorf("after %v %d of %d pods of %s are told", startWithin, last.items(), len(o.pods[namespace]), namespace)
+		}
+		if err := child.Wait(ctx, lookEvery); err != nil {
+			return asked, err
+		}
+		if last, err = o.about(ctx, namespace, dashboard.CPU); err != nil {
+			return asked, err
 		}
 	}
-	for key, namespace := range map[string]string{"cold": searchNamespace, "other": checkoutNamespace} {
-		b.Set("dashboard/"+key, millis(median(walls[namespace])), "%d pods; %d aggregators, started for this, with connections to all agents; slowest %s ms",
-			len(pods[namespace]), starts, report.Number(millis(slices.Max(walls[namespace]))))
-	}
-	b.Set("dashboard/told", 100*float64(told)/float64(all), "%d of %d, with %.1f points each", told, all, float64(points)/float64(max(told, 1)))
-	return o, nil
+	return asked, nil
 }

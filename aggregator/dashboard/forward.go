@@ -226,7 +226,7 @@ func (f *Forwarder) attempts(req *http.Request) (*http.Response, error) {
 		a := &forwardAttempt{cancel: cancel}
 		begun = append(begun, a)
 		go func() {
-			a.resp, a.err = answerOf(over, req.Clone(ctx))
+			a.resp, a.err = answerOf(over, req.Clone(ctx)) //nolint:bodyclose // whoever takes the attempt closes it
 			done <- a
 		}()
 	}

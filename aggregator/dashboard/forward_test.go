@@ -184,7 +184,7 @@ func TestForwardStreams(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-release
 	}))
-	resp, err := http.Get(f.url + "/api/v1/dashboard/x")
+	resp, err := someone(t).Get(f.url + "/api/v1/dashboard/x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestForwardCallerGone(t *testing.T) {
 		<-asked
 		cancel()
 	}()
-	if resp, err := http.DefaultClient.Do(req); err == nil {
+	if resp, err := someone(t).Do(req); err == nil {
 		_ = resp.Body.Close()
 		t.Errorf("status %d", resp.StatusCode)
 	}
@@ -421,4 +421,11 @@ func (l *lines) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// someone is a client with connections of its own.
+func someone(t *testing.T) *http.Client {
+	over := &http.Transport{}
+	t.Cleanup(over.CloseIdleConnections)
+	return &http.Client{Transport: over}
 }

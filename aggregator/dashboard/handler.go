@@ -23,10 +23,12 @@ const (
 	// 100,000 of them at 40 bytes.
 	MaxHeaderBytes = 4 << 20
 	// patience is how long an answer waits for agents: a page shows nothing before it
-	// is there, and a tenth of a second and more is for writing it. Half of it is for
-	// the newest values of all nodes, after which is known whom else to ask.
+	// is there, and a tenth of a second and more is for writing it, writeName for each
+	// name if there are thousands. Half of it is for the newest values of all nodes,
+	// after which is known whom else to ask.
 	patience     = 800 * time.Millisecond
 	viewPatience = patience / 2
+	writeName    = 30 * time.Microsecond
 )
 
 // A Config says what is served.
@@ -123,9 +125,10 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
 // newest values when the others' history is here, it waits for them once more.
 func (h *Handler) bring(ctx context.Context, v *window, q *question) (edge int64) {
 	began := time.Now()
-	limited, cancel := context.WithDeadline(ctx, began.Add(patience))
+	most := max(viewPatience, patience-time.Duration(len(q.names))*writeName)
+	limited, cancel := context.WithDeadline(ctx, began.Add(most))
 	defer cancel()
-	for _, wait := range []time.Duration{viewPatience, patience} {
+	for _, wait := range []time.Duration{viewPatience, most} {
 		soon, cancel := context.WithDeadline(ctx, began.Add(wait))
 		view := h.snapshot.Current(soon)
 		cancel()
@@ -135,7 +138,7 @@ func (h *Handler) bring(ctx context.Context, v *window, q *question) (edge int64
 		}
 		var late bool
 		edge, late = v.bring(limited, view, nodes)
-		if !late || wait == patience || limited.Err() != nil {
+		if !late || wait == most || limited.Err() != nil {
 			h.metrics.told(view, nodes)
 			break
 		}

@@ -197,6 +197,24 @@ func TestBlackHole(t *testing.T) {
 	})
 }
 
+// An answer that takes long to be written waits less.
+func TestManyNames(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		f.hangs["n2"] = true
+		h := f.open(t, Config{})
+		names := []string{"cart", "desk"}
+		for i := range 10_000 {
+			names = append(names, fmt.Sprint("pod-", i))
+		}
+		a, took := ask(t, h, "namespaces/shop/pod-list/"+strings.Join(names, ",")+"/metrics/cpu/usage_rate")
+		expect(t, "series", a.series(), "cart: 60, 60..1")
+		if most := patience - time.Duration(len(names))*writeName; took < viewPatience || took > most {
+			t.Errorf("it took %v, and may take %v", took, most)
+		}
+	})
+}
+
 // A pod that has moved is one item; where both nodes have it, the younger one counts.
 func TestMoved(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 )
@@ -35,6 +36,7 @@ func (u *usage) replace() {
 	d.run("1. Set up", 0)
 	d.goesOn(serviceOfMetricsServer)
 	d.look()
+	d.believed()
 	began := time.Now()
 	d.run("3. Switch", 0)
 	u.serves(serviceOfRollcall)
@@ -50,11 +52,37 @@ func (u *usage) replace() {
 	u.scale(busy)
 	l.report(u, "back to metrics-server", 0)
 
+	d.believed()
 	l = u.list()
 	d.run("3. Switch", 0)
 	u.serves(serviceOfRollcall)
 	d.last()
 	l.report(u, "and to Rollcall again", 0)
+}
+
+// doubted is how long after a pod has become ready an autoscaler may not go by its
+// values: they have to be of a window, 30 s at most, that began after that, and Rollcall's
+// are 45 s old at most.
+const doubted = 75 * time.Second
+
+// believed waits until autoscalers go by the values of all pods, whoever is asked. They
+// would have nothing to go by if all of their pods had just become ready.
+func (d *document) believed() {
+	d.Helper()
+	d.eventually("autoscalers go by all pods", func(ctx context.Context) error {
+		pods, err := d.c.Client.CoreV1().Pods(usageNamespace).List(ctx, metav1.ListOptions{FieldSelector: "status.phase=Running"})
+		if err != nil {
+			return err
+		}
+		for _, p := range pods.Items {
+			for _, c := range p.Status.Conditions {
+				if since := time.Since(c.LastTransitionTime.Time); c.Type == corev1.PodReady && since < doubted {
+					return fmt.Errorf("%s has been ready, or not, for %v", p.Name, since)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // look compares what Rollcall would answer.

@@ -65,20 +65,26 @@ func (u *usage) replace() {
 // are 45 s old at most.
 const doubted = 75 * time.Second
 
-// believed waits until autoscalers go by the values of all pods, whoever is asked. They
-// would have nothing to go by if all of their pods had just become ready.
+// believed waits until autoscalers go by the values of a pod of each workload, whoever is
+// asked. They would have nothing to go by if all of its pods had just become ready.
 func (d *document) believed() {
 	d.Helper()
-	d.eventually("autoscalers go by all pods", func(ctx context.Context) error {
+	d.eventually("autoscalers go by a pod of each workload", func(ctx context.Context) error {
 		pods, err := d.c.Client.CoreV1().Pods(usageNamespace).List(ctx, metav1.ListOptions{FieldSelector: "status.phase=Running"})
 		if err != nil {
 			return err
 		}
+		longest := map[string]time.Duration{} // by workload
 		for _, p := range pods.Items {
 			for _, c := range p.Status.Conditions {
-				if since := time.Since(c.LastTransitionTime.Time); c.Type == corev1.PodReady && since < doubted {
-					return fmt.Errorf("%s has been ready, or not, for %v", p.Name, since)
+				if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+					longest[p.Labels["app"]] = max(longest[p.Labels["app"]], time.Since(c.LastTransitionTime.Time))
 				}
+			}
+		}
+		for app, ready := range longest {
+			if ready < doubted {
+				return fmt.Errorf("no pod of %s has been ready for longer than %v", app, ready)
 			}
 		}
 		return nil

@@ -269,8 +269,8 @@ func (a *Aggregator) servers() []obs.Server {
 	return servers
 }
 
-// apiHandler serves users: /api/v1, the Kubernetes Dashboard, and the probes. Health is 200 while the
-// process lives; ready is an aggregator that has taken its time to find a fleet: one
+// apiHandler serves users: /api/v1, the Kubernetes Dashboard, and the probes. Health is
+// 200 while the process lives; ready is an aggregator that has taken its time to find a fleet: one
 // without agents, or alone, is ready to say that.
 func (a *Aggregator) apiHandler() http.Handler {
 	var ready obs.Probes

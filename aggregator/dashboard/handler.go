@@ -110,13 +110,13 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	head.Set("Content-Type", "application/json")
-	defer h.crowd.Enter(head, r)()
 	if len(h.cfg.Namespaces) > 0 && q.namespace != "" && !slices.Contains(h.cfg.Namespaces, q.namespace) {
 		q.names = nil
 	}
 	v := h.windows.enter(q.namespace)
 	edge := h.bring(r.Context(), v, &q)
 	defer h.windows.leave(v, edge)
+	defer h.crowd.Enter(head, r)() // who waits for agents takes no place yet
 	h.render(w, v, &q, edge)
 }
 

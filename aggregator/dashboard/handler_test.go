@@ -338,11 +338,8 @@ func TestBefore(t *testing.T) {
 		for path, ours := range map[string]bool{
 			"/": false, "/api/v1/node": false, "/api/v1/dashboards": false, "/api/v1/dashboard": true,
 			"/api/v1/dashboard/": true, "/api/v1/dashboard//": true, "/api/v1/dashboard/nodes//metrics/cpu/x": true,
-			"/api/v1/dashboard/nodes/%2F/metrics/cpu/x": true, "/api/v1/dashboard/nodes/%zz": false,
+			"/api/v1/dashboard/nodes/%2F/metrics/cpu/x": true,
 		} {
-			if strings.Contains(path, "%zz") {
-				continue // which no server lets in
-			}
 			rec := httptest.NewRecorder()
 			h.Before(next).ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
 			if (rec.Code == 200) != ours {

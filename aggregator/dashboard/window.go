@@ -136,8 +136,11 @@ func (w *window) plan(view *snapshot.View, nodes []string) (next *flight, flight
 				flights = append(flights, s.flight)
 			}
 		case s.last != 0 && s.last == newest-resolution:
-			w.take(name, w.newest(name, n), newest, newest)
-			s.last = newest
+			if w.take(name, w.newest(name, n), newest, newest) {
+				s.last = newest
+			} else {
+				s.failed = now
+			}
 		case now.Sub(s.failed) < retryAfter:
 		default:
 			s.flight = next

@@ -37,13 +37,14 @@ type fleet struct {
 	late   map[string]int                            // by node: how many slots its newest scrape is behind
 	hangs  map[string]bool                           // by node: it never answers
 	forged map[string]func(chunks [][]byte) [][]byte // by node: what it makes of its history
+	torn   map[string]bool                           // by node: its newest scrape lacks the last byte of each chunk
 	asked  []string                                  // "node: slots" of questions for history
 }
 
 func newFleet(scrape func(string, int64) []model.Group, nodes ...string) *fleet {
 	return &fleet{
 		expected: nodes, scrape: scrape, past: map[string][]agents.PodName{}, late: map[string]int{}, hangs: map[string]bool{},
-		forged: map[string]func([][]byte) [][]byte{},
+		forged: map[string]func([][]byte) [][]byte{}, torn: map[string]bool{},
 	}
 }
 
@@ -80,6 +81,11 @@ func (f *fleet) Latest(ctx context.Context, node string, q wire.Latest, _ func(i
 	newest := q.To - int64(f.late[node])*15
 	for slot := newest; slot >= q.To-model.StaleSlots*15 && latest.Chunks == nil; slot -= 15 {
 		latest.Chunks = f.chunks(node, model.Query{Pods: true, From: slot, To: slot}, true)
+	}
+	if f.torn[node] {
+		for i, c := range latest.Chunks {
+			latest.Chunks[i] = c[:len(c)-1]
+		}
 	}
 	return latest, nil
 }

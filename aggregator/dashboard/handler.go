@@ -22,13 +22,14 @@ const (
 	// MaxHeaderBytes is for the server: all pods of a namespace are in one path,
 	// 100,000 of them at 40 bytes.
 	MaxHeaderBytes = 4 << 20
-	// patience is how long an answer waits for agents: a page shows nothing before it
-	// is there, and a tenth of a second and more is for writing it, writeName for each
-	// name if there are thousands. Half of it is for the newest values of all nodes,
+	// patience is how long an answer waits for agents, so that it takes a second at
+	// most: a page shows nothing before it is there. The rest is for writing it, more
+	// by writeName for each name, on cores that are still reading answers; a quarter of
+	// it is for them in any case. Half of it is for the newest values of all nodes,
 	// after which is known whom else to ask.
-	patience     = 800 * time.Millisecond
+	patience     = 700 * time.Millisecond
 	viewPatience = patience / 2
-	writeName    = 30 * time.Microsecond
+	writeName    = 60 * time.Microsecond
 )
 
 // A Config says what is served.
@@ -125,10 +126,10 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
 // newest values when the others' history is here, it waits for them once more.
 func (h *Handler) bring(ctx context.Context, v *window, q *question) (edge int64) {
 	began := time.Now()
-	most := max(viewPatience, patience-time.Duration(len(q.names))*writeName)
+	most := max(patience/4, patience-time.Duration(len(q.names))*writeName)
 	limited, cancel := context.WithDeadline(ctx, began.Add(most))
 	defer cancel()
-	for _, wait := range []time.Duration{viewPatience, most} {
+	for _, wait := range []time.Duration{min(viewPatience, most), most} {
 		soon, cancel := context.WithDeadline(ctx, began.Add(wait))
 		view := h.snapshot.Current(soon)
 		cancel()

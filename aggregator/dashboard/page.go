@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 )
 
 // page answers every path that is none of the contract's: whoever probes the scraper
@@ -28,20 +30,18 @@ func (h *Handler) text(url string) string {
 	fmt.Fprintf(&b, "URL: %s\n\nRollcall tells the Kubernetes Dashboard the last %v of nodes and pods, every %v.\n\n",
 		html.EscapeString(url), short(h.cfg.Window), short(h.cfg.Resolution))
 	s := h.snapshot.Status()
-	expected, answered := 0, 0
-	for outcome, n := range s.Nodes {
-		expected += n
-		if outcome == "ok" {
-			answered = n
-		}
+	asked, answered := 0, s.Nodes[coverage.OK]
+	for _, n := range s.Nodes {
+		asked += n
 	}
 	switch {
-	case s.Slot == nil:
-		b.WriteString("Nobody has asked for metrics yet, so no agent was asked.\n")
-	case expected == 0:
+	case s.Expected == 0:
 		b.WriteString("No agent is expected: no node of the cluster can run one, or none was heard of yet.\n")
+	case s.Slot == nil:
+		fmt.Fprintf(&b, "Agents: %d are expected, and none was asked yet: this aggregator has just started, or has not heard of any.\n", s.Expected)
 	default:
-		fmt.Fprintf(&b, "Agents: %d are expected, %d have told all of %s (%v ago).\n", expected, answered, s.Slot.Format(time.RFC3339), short(time.Since(*s.Slot).Round(time.Second)))
+		fmt.Fprintf(&b, "Agents: %d are expected. When last asked, for %s (%v ago), %d told all, %d did not.\n",
+			s.Expected, s.Slot.Format(time.RFC3339), short(time.Since(*s.Slot).Round(time.Second)), answered, asked-answered)
 	}
 	oldest := 0
 	for _, m := range s.Missing {
@@ -63,7 +63,7 @@ func (h *Handler) text(url string) string {
 		}
 		b.WriteByte('\n')
 	}
-	if more := expected - answered - len(s.Missing); more > 0 {
+	if more := asked - answered - len(s.Missing); more > 0 {
 		fmt.Fprintf(&b, "  and %d more\n", more)
 	}
 	if len(h.cfg.Namespaces) > 0 {

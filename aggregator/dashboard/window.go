@@ -135,12 +135,8 @@ func (w *window) plan(view *snapshot.View, nodes []string) (next *flight, flight
 			if !slices.Contains(flights, s.flight) {
 				flights = append(flights, s.flight)
 			}
-		case s.last != 0 && s.last == newest-resolution:
-			if w.take(name, w.newest(name, n), newest, newest) {
-				s.last = newest
-			} else {
-				s.failed = now
-			}
+		case s.last != 0 && s.last == newest-resolution && w.take(name, w.newest(name, n), newest, newest):
+			s.last = newest
 		case now.Sub(s.failed) < retryAfter:
 		default:
 			s.flight = next

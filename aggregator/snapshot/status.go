@@ -46,8 +46,10 @@ type Status struct {
 	// question asks the nodes, or waits for what they say, if it is older than Due.
 	Slot *time.Time `json:"slot,omitempty"`
 	Due  time.Time  `json:"due"`
-	// Nodes are the expected nodes by outcome.
-	Nodes map[coverage.Outcome]int `json:"nodes"`
+	// Expected is how many nodes are expected now. Nodes are those of the slot by
+	// outcome.
+	Expected int                      `json:"expected"`
+	Nodes    map[coverage.Outcome]int `json:"nodes"`
 	// Pods are those with values, Bytes what their chunks and the nodes' take,
 	// LargestNode those of one node at most; an agent's answer may have 1 MiB.
 	Pods        int `json:"pods"`
@@ -88,7 +90,7 @@ func (s *Snapshot) Status() Status {
 	v := s.current.Load()
 	due := time.Unix(s.shown(), 0).UTC()
 	st := Status{
-		Due: due, Nodes: v.stats.nodes, Pods: v.stats.pods, Bytes: v.stats.bytes, LargestNode: v.stats.largest,
+		Due: due, Expected: len(s.expected.Nodes()), Nodes: v.stats.nodes, Pods: v.stats.pods, Bytes: v.stats.bytes, LargestNode: v.stats.largest,
 		Directory: v.stats.places, Gone: v.stats.gone, Namespaces: v.stats.namespaces, Missing: []MissingNode{},
 	}
 	if v.slot != 0 {

@@ -194,7 +194,7 @@ func TestDashboardContract(t *testing.T) {
 }
 
 // startVirtual starts virtual nodes, until the test ends.
-func startVirtual(t *testing.T, cfg Config, prepare func(*Fleet)) (*Fleet, boardTruth) {
+func startVirtual(t *testing.T, cfg Config, prepare func(*Fleet)) (*running, boardTruth) {
 	t.Helper()
 	cfg.Data = t.TempDir()
 	if err := cfg.Validate(); err != nil {
@@ -230,5 +230,5 @@ func startVirtual(t *testing.T, cfg Config, prepare func(*Fleet)) (*Fleet, board
 			return measured
 		}
 	}
-	return f, truth
+	return &running{Fleet: f, t: t}, truth
 }

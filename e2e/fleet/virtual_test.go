@@ -138,41 +138,22 @@ func getJSON(t *testing.T, url string, to any) {
 // Without aggregators of its own, the fleet says how to start one, and that one
 // is answered by all.
 func TestOutsideCommand(t *testing.T) {
-	cfg := virtualConfig(49, 10, 0)
-	cfg.Data = t.TempDir()
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	f, err := NewFleet(cfg, "test", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(func() {
-		cancel()
-		if err := f.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := f.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	words := strings.Fields(f.outsideCommand())
+	r, _ := startVirtual(t, virtualConfig(49, 10, 0), nil)
+	words := strings.Fields(r.outsideCommand())
 	var outside app.Config
 	fs := pflag.NewFlagSet(words[0], pflag.ContinueOnError)
 	outside.AddFlags(fs)
 	if err := fs.Parse(words[1:]); err != nil || words[0] != "bin/rollcall-aggregator" || fs.NArg() > 0 {
 		t.Fatalf("%v: %v", words, err)
 	}
-	a, err := app.New(ctx, outside, "test", slog.New(slog.DiscardHandler))
+	a, err := app.New(t.Context(), outside, "test", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	live, stop := context.WithCancel(ctx)
+	live, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(live) }()
-	r := &running{t: t}
-	r.eventually("a complete answer", func() bool { return complete(ctx, "http://"+outside.Listen) == nil })
+	r.eventually("a complete answer", func() bool { return complete(t.Context(), "http://"+outside.Listen) == nil })
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -49,6 +49,9 @@ func (c *Config) heedScraper() {
 	case s.has("dashboard-window"):
 	case s.has("metric-duration"):
 		c.DashboardWindow = s.duration
+		if s.duration > 0 && model.ValidateResolution(c.Resolution) == nil {
+			c.DashboardWindow = min(max(s.duration, c.Resolution), longestDashboardWindow)
+		}
 	case c.DashboardWindow == 0:
 		c.DashboardWindow = dashboard.DefaultWindow
 	}
@@ -106,5 +109,9 @@ func (c *Config) WarnOfScraper(log *slog.Logger) {
 		if c.scraper.has(f.name) {
 			log.Warn("flag of the metrics scraper", "flag", "--"+f.name, "note", f.why)
 		}
+	}
+	if s := &c.scraper; s.has("metric-duration") && !s.has("dashboard-window") && s.duration != c.DashboardWindow {
+		log.Warn("flag of the metrics scraper", "flag", "--metric-duration",
+			"note", fmt.Sprintf("%v is not in %v to %v, a slot to what agents keep by default: taken for %v", s.duration, c.Resolution, longestDashboardWindow, c.DashboardWindow))
 	}
 }

@@ -38,13 +38,14 @@ type fleet struct {
 	hangs  map[string]bool                           // by node: it never answers
 	forged map[string]func(chunks [][]byte) [][]byte // by node: what it makes of its history
 	torn   map[string]bool                           // by node: its newest scrape lacks the last byte of each chunk
+	partly map[string]bool                           // by node: it could read a part of its history only
 	asked  []string                                  // "node: slots" of questions for history
 }
 
 func newFleet(scrape func(string, int64) []model.Group, nodes ...string) *fleet {
 	return &fleet{
 		expected: nodes, scrape: scrape, past: map[string][]agents.PodName{}, late: map[string]int{}, hangs: map[string]bool{},
-		forged: map[string]func([][]byte) [][]byte{}, torn: map[string]bool{},
+		forged: map[string]func([][]byte) [][]byte{}, torn: map[string]bool{}, partly: map[string]bool{},
 	}
 }
 
@@ -103,6 +104,9 @@ func (f *fleet) Ask(ctx context.Context, node string, q model.Query, _ func(int)
 	a := apiv1.NodeAnswer{Node: node, Chunks: f.chunks(node, q, !q.Pods)}
 	if forge := f.forged[node]; forge != nil {
 		a.Chunks = forge(a.Chunks)
+	}
+	if f.partly[node] {
+		return a, &agents.Error{Node: node, Outcome: coverage.Truncated, Err: errors.New("3 chunks were lost"), Part: true}
 	}
 	if a.Chunks == nil {
 		return a, &agents.Error{Node: node, Outcome: coverage.Refused, Err: errors.New("it has forgotten everything")}

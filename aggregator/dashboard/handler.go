@@ -137,10 +137,10 @@ func (h *Handler) bring(ctx context.Context, v *window, q *question) (edge int64
 		if q.namespace != "" {
 			nodes = view.Holders(q.namespace, q.names, view.Slot()-h.windows.shown()*h.windows.resolution())
 		}
-		var late bool
-		edge, late = v.bring(limited, view, nodes)
-		if !late || wait == most || limited.Err() != nil {
-			h.metrics.told(view, nodes)
+		b := v.bring(limited, view, nodes)
+		edge = b.edge
+		if !b.late || wait == most || limited.Err() != nil {
+			h.metrics.told(b.whole)
 			break
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
 )
@@ -287,6 +289,146 @@ func TestNewestUnreadable(t *testing.T) {
 	})
 }
 
+// A part of a node's history is shown, and that it is a part is told until what is
+// missing would not be shown any more.
+func TestPartOfHistory(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		f.partly["n1"] = true
+		h := f.open(t, Config{Window: 5 * time.Minute})
+		see := func(what, want, asked string, whole bool) {
+			t.Helper()
+			before := testutil.ToFloat64(h.metrics.complete)
+			a, _ := ask(t, h, cartAndDesk)
+			expect(t, what, a.series(), want)
+			expect(t, what+": asked", strings.Join(f.questions(), ", "), asked)
+			if got := testutil.ToFloat64(h.metrics.complete) > before; got != whole {
+				t.Errorf("%s: complete: %t", what, got)
+			}
+			if got := strings.Contains(h.text("/"), "n1: truncated: 3 chunks were lost\n"); got == whole {
+				t.Errorf("%s: said why: %t", what, got)
+			}
+		}
+		see("at first", "cart: 20, 19..0; desk: 20, 19..0", "n1: 26, n2: 26", false)
+		f.change(func() { delete(f.partly, "n1") })
+		nextSlot()
+		see("it grows", "cart: 20, 19..0; desk: 20, 19..0", "", false)
+		for range 26 {
+			nextSlot()
+			_, _ = ask(t, h, cartAndDesk)
+		}
+		see("long after", "cart: 20, 19..0; desk: 20, 19..0", "", true)
+	})
+}
+
+// A node that cannot tell its history is named, with what it says.
+func TestLackingHistory(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		f.forged["n1"] = func([][]byte) [][]byte { return nil }
+		h := f.open(t, Config{})
+		a, _ := ask(t, h, cartAndDesk)
+		expect(t, "series", a.series(), "desk: 60, 59..0")
+		if n := testutil.ToFloat64(h.metrics.partial); n != 1 {
+			t.Errorf("%v answers lack something", n)
+		}
+		if text, want := h.text("/"), "\nHistory that is missing, of what was asked for in the last minutes:\n  n1: refused: it has forgotten everything\n"; !strings.Contains(text, want) {
+			t.Errorf("without %q:\n%s", want, text)
+		}
+		f.change(func() { delete(f.forged, "n1") })
+		time.Sleep(retryAfter)
+		_, _ = ask(t, h, cartAndDesk)
+		if text := h.text("/"); strings.Contains(text, "History") {
+			t.Errorf("when it is back:\n%s", text)
+		}
+	})
+}
+
+// A day is asked for step by step, as it would be too much for one answer.
+func TestLongWindow(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		nextSlot()
+		f := newFleet(shop, "n1", "n2", "n3")
+		h := f.open(t, Config{Window: 24 * time.Hour})
+		a, _ := ask(t, h, cartAndDesk)
+		expect(t, "series", a.series(), "cart: 5760, 5759..0; desk: 5760, 5759..0")
+		if asked := f.questions(); len(asked) != 26 || asked[0] != "n1: 480" {
+			t.Errorf("asked %q", asked)
+		}
+	})
+}
+
+// Of a namespace that no node has heard of nothing is kept, and of others nothing
+// when nobody asks any more.
+func TestKeptWhile(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newFleet(shop, "n1", "n2", "n3").open(t, Config{})
+		windows := func(want int) {
+			t.Helper()
+			h.windows.mu.Lock()
+			defer h.windows.mu.Unlock()
+			if len(h.windows.all) != want {
+				t.Errorf("%d windows, want %d", len(h.windows.all), want)
+			}
+		}
+		_, _ = ask(t, h, cartAndDesk)
+		windows(1)
+		for i := range 100 {
+			if a, _ := ask(t, h, fmt.Sprintf("namespaces/no-%d/pod-list/cart,desk/metrics/cpu/x", i)); a.Items != nil {
+				t.Errorf("%d: %v", i, a)
+			}
+		}
+		windows(1)
+		time.Sleep(keepFor - time.Second)
+		windows(1)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		windows(0)
+		if kept := h.windows.kept(); kept != 0 {
+			t.Errorf("%d bytes are kept", kept)
+		}
+	})
+}
+
+// A namespace that is too large by itself is kept as long as nobody asks for another
+// one, as far as there is room for it.
+func TestTooLarge(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		const pods = 10
+		f := newFleet(func(_ string, slot int64) (all []model.Group) {
+			for pod := range pods {
+				all = append(all, podOf("shop", fmt.Sprint("pod-", pod), sampleOf("app", slot, 1, 1)))
+			}
+			return append(all, podOf("small", "pod", sampleOf("app", slot, 1, 1)))
+		}, "n1")
+		for _, c := range []struct{ room, shown int }{{pods, pods}, {pods - 2, pods - 2}} {
+			h := f.open(t, Config{})
+			h.windows.most = c.room * trackSize(int(h.windows.cells())) * keepMost / holdMost
+			var names []string
+			for pod := range pods {
+				names = append(names, fmt.Sprint("pod-", pod))
+			}
+			for i, asked := range []int{1, 0, 0} {
+				a, _ := ask(t, h, "namespaces/shop/pod-list/"+strings.Join(names, ",")+"/metrics/cpu/x")
+				if len(a.Items) != c.shown || len(f.questions()) != asked {
+					t.Errorf("room for %d, question %d: %d pods", c.room, i, len(a.Items))
+				}
+				nextSlot()
+			}
+			if text := h.text("/"); strings.Contains(text, "n1: there is no room") != (c.shown < pods) {
+				t.Errorf("room for %d: %s", c.room, text)
+			}
+			if c.shown == pods {
+				continue
+			}
+			_, _ = ask(t, h, "namespaces/small/pod-list/pod/metrics/cpu/x")
+			a, _ := ask(t, h, "namespaces/small/pod-list/pod/metrics/cpu/x")
+			expect(t, "another one", a.series(), "pod: 60, 59..0")
+		}
+	})
+}
+
 // What nobody reads is dropped when there is too much, the longest unused first.
 func TestTooMuch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -396,7 +538,7 @@ func TestPage(t *testing.T) {
 		_, _ = ask(t, h, cartAndDesk)
 		time.Sleep(2 * time.Second)
 		_, _ = ask(t, h, cartAndDesk)
-		see("/", "Agents: 3 are expected. When last asked, for 2000-01-01T01:00:00Z (16s ago), 1 told all, 2 did not.", "Oldest: values that are 30 s older", "n2: stale, 30 s older: it has no newer sample", "n3: timeout: ")
+		see("/", "Agents: 3 are expected. When last asked, for 2000-01-01T01:00:00Z (16s ago), 1 told all, 2 did not.", "Oldest: n2 last had values for 2000-01-01T00:59:30Z, 30s before that.", "n2: stale, 30 s older: it has no newer sample", "n3: timeout: ")
 		f.change(func() { f.expected = nil })
 		see("/", "No agent is expected")
 	})

@@ -1,10 +1,6 @@
 package dashboard
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
 	complete, partial prometheus.Counter
@@ -13,7 +9,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, w *windows) *metrics {
 	answers := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "rollcall_dashboard_answers_total",
-		Help: "Answers to the Kubernetes Dashboard; those that are not complete lack a node, or its newest values.",
+		Help: "Answers to the Kubernetes Dashboard; those that are not complete lack a node, its newest values, or some of its history.",
 	}, []string{"complete"})
 	reg.MustRegister(answers, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "rollcall_dashboard_kept_bytes",
@@ -22,13 +18,11 @@ func newMetrics(reg prometheus.Registerer, w *windows) *metrics {
 	return &metrics{complete: answers.WithLabelValues("true"), partial: answers.WithLabelValues("false")}
 }
 
-// told counts an answer about the nodes.
-func (m *metrics) told(view *snapshot.View, nodes []string) {
-	for _, name := range nodes {
-		if n, ok := view.On(name); ok && n.Missing() != nil {
-			m.partial.Inc()
-			return
-		}
+// told counts an answer.
+func (m *metrics) told(whole bool) {
+	if whole {
+		m.complete.Inc()
+	} else {
+		m.partial.Inc()
 	}
-	m.complete.Inc()
 }

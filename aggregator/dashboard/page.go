@@ -1,13 +1,17 @@
 package dashboard
 
 import (
+	"errors"
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/pkg/coverage"
 )
 
@@ -43,12 +47,9 @@ func (h *Handler) text(url string) string {
 		fmt.Fprintf(&b, "Agents: %d are expected. When last asked, for %s (%v ago), %d told all, %d did not.\n",
 			s.Expected, s.Slot.Format(time.RFC3339), short(time.Since(*s.Slot).Round(time.Second)), answered, asked-answered)
 	}
-	oldest := 0
-	for _, m := range s.Missing {
-		oldest = max(oldest, m.AgeSeconds)
-	}
-	if oldest > 0 {
-		fmt.Fprintf(&b, "Oldest: values that are %d s older than those.\n", oldest)
+	if s.Oldest != nil && s.Oldest.Slot.Before(*s.Slot) {
+		fmt.Fprintf(&b, "Oldest: %s last had values for %s, %v before that.\n",
+			s.Oldest.Node, s.Oldest.Slot.Format(time.RFC3339), short(s.Slot.Sub(s.Oldest.Slot)))
 	}
 	for i, m := range s.Missing {
 		if i == 0 {
@@ -66,11 +67,32 @@ func (h *Handler) text(url string) string {
 	if more := asked - answered - len(s.Missing); more > 0 {
 		fmt.Fprintf(&b, "  and %d more\n", more)
 	}
+	h.lacking(&b)
 	if len(h.cfg.Namespaces) > 0 {
 		fmt.Fprintf(&b, "\nPods are served of these namespaces only (--namespaces): %s.\n", strings.Join(h.cfg.Namespaces, ", "))
 	}
 	b.WriteString("\nMore: /debug/ at port 9811 of this aggregator (kubectl port-forward), and /api/v1/node.\n")
 	return b.String()
+}
+
+// lacking tells of which nodes pages lack history.
+func (h *Handler) lacking(b *strings.Builder) {
+	lacking := h.windows.lacking()
+	if len(lacking) == 0 {
+		return
+	}
+	b.WriteString("\nHistory that is missing, of what was asked for in the last minutes:\n")
+	for i, node := range slices.Sorted(maps.Keys(lacking)) {
+		if i == coverage.MaxListed {
+			fmt.Fprintf(b, "  and %d more\n", len(lacking)-i)
+			break
+		}
+		why := lacking[node].Error()
+		if known, ok := errors.AsType[*agents.Error](lacking[node]); ok {
+			why = fmt.Sprintf("%s: %v", known.Outcome, known.Err)
+		}
+		fmt.Fprintf(b, "  %s: %s\n", node, strings.ReplaceAll(why, "\n", " "))
+	}
 }
 
 // short is a duration without zeros at its end: 15m, not 15m0s.

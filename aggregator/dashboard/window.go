@@ -2,11 +2,13 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
@@ -27,6 +29,7 @@ type window struct {
 	// node, but for pods that have moved.
 	subjects map[string][]*subject
 	tracks   atomic.Int64
+	dropped  bool // nobody finds it any more: what still comes is not taken over
 }
 
 // A source is what is here of one node.
@@ -35,6 +38,10 @@ type source struct {
 	flight *flight // under way, or nil
 	// failed is when the node, although it is well, last failed to tell its history.
 	failed time.Time
+	// lost is the last slot of a time of which it could tell a part only, in Unix
+	// seconds; 0: there is none.
+	lost int64
+	why  error // of failed, or of lost; nil: neither
 	// missed is the last slot that the node failed to tell of when it was asked, in
 	// Unix seconds: it was shown without the node's.
 	missed int64
@@ -61,14 +68,22 @@ type flight struct {
 	done     chan struct{}
 }
 
-// bring has the window know what the nodes have told of by the view, and returns the
-// last slot that is to be shown, in Unix seconds: that of the view, or one before
-// if a node that is well has not told of it yet. It does not wait for nodes that fail,
-// nor for any beyond the end of ctx. A slot that was shown is not taken back when a
-// node that had failed answers again, and has not got it. late tells that an answer is
-// still on its way.
-func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string) (edge int64, late bool) {
-	edge = view.Slot()
+// brought is what a window knows when it is read.
+type brought struct {
+	// edge is the last slot that is to be shown, in Unix seconds.
+	edge int64
+	// late tells that a node's newest answer is still on its way; whole that nothing
+	// is missing that is shown.
+	late, whole bool
+}
+
+// bring has the window know what the nodes have told of by the view. The last slot to
+// be shown is that of the view, or one before if a node that is well has not told of
+// it yet. It does not wait for nodes that fail, nor for any beyond the end of ctx. A
+// slot that was shown is not taken back when a node that had failed answers again, and
+// has not got it.
+func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string) brought {
+	edge, late := view.Slot(), false
 	for _, f := range w.ask(view, nodes) {
 		select {
 		case <-f.done:
@@ -84,7 +99,7 @@ func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string)
 		if !ok {
 			continue
 		}
-		s := w.source(name)
+		s := w.source(n.Name())
 		_, answered := n.Newest()
 		switch {
 		case n.Pending() || s.flight != nil:
@@ -95,12 +110,28 @@ func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string)
 			}
 			edge = min(edge, had)
 		case !answered:
-			s.missed = newest
-		case s.last == newest-resolution && s.missed != newest:
+			s.missed = max(s.missed, newest)
+		case s.last == newest-resolution && s.missed < newest:
 			edge = min(edge, s.last)
 		}
 	}
-	return edge, late
+	return brought{edge, late, w.whole(view, nodes, edge)}
+}
+
+// whole tells whether nothing is missing up to edge. The caller holds w.mu.
+func (w *window) whole(view *snapshot.View, nodes []string, edge int64) bool {
+	for _, name := range nodes {
+		n, ok := view.On(name)
+		if !ok {
+			continue
+		}
+		s := w.source(n.Name())
+		newest, _ := n.Newest()
+		if n.Missing() != nil || s.last < min(edge, newest) || s.lost > w.windows.oldest(edge) {
+			return false
+		}
+	}
+	return true
 }
 
 // ask takes over from the view what it has that follows what is here, and asks nodes
@@ -118,7 +149,7 @@ func (w *window) ask(view *snapshot.View, nodes []string) []*flight {
 // under way.
 func (w *window) plan(view *snapshot.View, nodes []string) (next *flight, flights []*flight) {
 	resolution := w.windows.resolution()
-	oldest := view.Slot() - w.windows.cells()*resolution
+	oldest := w.windows.oldest(view.Slot())
 	now := time.Now()
 	next = &flight{done: make(chan struct{})}
 	w.mu.Lock()
@@ -128,6 +159,7 @@ func (w *window) plan(view *snapshot.View, nodes []string) (next *flight, flight
 		if !ok {
 			continue
 		}
+		name = n.Name() // which does not hold the whole path
 		s := w.source(name)
 		switch newest, answered := n.Newest(); {
 		case !answered || s.last >= newest: // it fails, or has nothing else
@@ -135,8 +167,7 @@ func (w *window) plan(view *snapshot.View, nodes []string) (next *flight, flight
 			if !slices.Contains(flights, s.flight) {
 				flights = append(flights, s.flight)
 			}
-		case s.last != 0 && s.last == newest-resolution && w.take(name, w.newest(name, n), newest, newest):
-			s.last = newest
+		case s.last != 0 && s.last == newest-resolution && w.took(s, w.newest(name, n), newest, newest, nil) == nil:
 		case now.Sub(s.failed) < retryAfter:
 		default:
 			s.flight = next
@@ -167,41 +198,79 @@ func (w *window) query(from, to int64) model.Query {
 	}
 }
 
-// take takes over what a node has told, and tells whether all of it could be read.
-// The caller holds w.mu.
-func (w *window) take(node string, a apiv1.NodeAnswer, from, to int64) bool {
+// took takes over what a node has told of some slots. partly is why that is not all;
+// nil: it is. The error is why these slots have to be asked for again. The caller holds
+// w.mu.
+func (w *window) took(s *source, a apiv1.NodeAnswer, from, to int64, partly error) error {
 	answer := apiv1.Answer{Nodes: []apiv1.NodeAnswer{a}}
 	r := apiv1.Range{From: from, To: to, Metrics: columns}
+	room := true
 	if w.namespace == "" {
 		for _, own := range r.Nodes(&answer) {
-			w.subject(node, node).add(w, own)
+			room = w.subject(a.Node, a.Node).add(w, own) && room
 		}
-		return len(answer.Coverage.Missing) == 0
-	}
-	for p := range r.Pods(&answer, w.namespace) {
-		s := w.subject(p.Name, node)
-		for _, c := range p.Containers {
-			s.add(w, c)
+	} else {
+		for p := range r.Pods(&answer, w.namespace) {
+			pod := w.subject(p.Name, a.Node)
+			for _, c := range p.Containers {
+				room = pod.add(w, c) && room
+			}
 		}
 	}
-	return len(answer.Coverage.Missing) == 0
+	if missing := answer.Coverage.Missing; len(missing) > 0 {
+		return errors.New(missing[0].Err)
+	}
+	if !room && w.size() <= w.windows.most {
+		return errTooMuch // others have it, for now
+	}
+	if !room {
+		partly = errTooMuch
+	}
+	s.last = to
+	if partly != nil {
+		s.lost, s.why = to, partly
+	} else if s.lost <= w.windows.oldest(to) {
+		s.lost, s.why = 0, nil
+	}
+	return nil
 }
 
-// add adds the points of a container, or of a node.
-func (s *subject) add(w *window, points *series.Series) {
+// errTooMuch is why a container is not shown.
+var errTooMuch = errors.New("there is no room for all of its containers, see rollcall_dashboard_kept_bytes: pages ask for too many, or --dashboard-window is too long")
+
+// add adds the points of a container, or of a node. It tells whether there was room.
+func (s *subject) add(w *window, points *series.Series) bool {
 	all := points.Points()
 	if len(all) == 0 {
-		return
+		return true
 	}
 	i := slices.IndexFunc(s.tracks, func(t *track) bool { return t.name == points.Name })
 	if i < 0 {
+		if !w.windows.room() {
+			return false
+		}
 		i = len(s.tracks)
 		s.tracks = append(s.tracks, newTrack(points.Name, int(w.windows.cells())))
-		w.tracks.Add(1)
+		w.count(1)
 	}
 	for j := range all {
 		s.tracks[i].add(&all[j], points.Values(&all[j]), w.windows.resolution())
 	}
+	return true
+}
+
+// count counts tracks that have come, or gone. The caller holds w.mu.
+func (w *window) count(tracks int) {
+	w.tracks.Add(int64(tracks))
+	w.windows.tracks.Add(int64(tracks))
+}
+
+// drop has the window take over nothing more.
+func (w *window) drop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dropped = true
+	w.count(-int(w.tracks.Load()))
 }
 
 // source is what is here of a node. The caller holds w.mu.
@@ -227,20 +296,32 @@ func (w *window) subject(name, node string) *subject {
 	return s
 }
 
-// arrived ends the part that node i has in a flight.
-func (w *window) arrived(f *flight, i int, a apiv1.NodeAnswer, failed bool) {
+// arrived takes over what node i of a flight has told of some slots, or why it has
+// not, and tells whether to go on.
+func (w *window) arrived(f *flight, i int, a apiv1.NodeAnswer, from, to int64, err error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.sources[f.nodes[i]]
-	if s == nil || s.flight != f {
-		return
+	if w.dropped || s == nil || s.flight != f {
+		return false
 	}
-	s.flight = nil
-	if failed || !w.take(f.nodes[i], a, f.from[i], f.to[i]) {
-		s.failed = time.Now()
-		return
+	if known, ok := errors.AsType[*agents.Error](err); err == nil || ok && known.Part {
+		err = w.took(s, a, from, to, err)
 	}
-	s.last = f.to[i]
+	if err != nil {
+		s.failed, s.why = time.Now(), err
+	}
+	if err != nil || to == f.to[i] {
+		s.flight = nil
+	}
+	return err == nil
+}
+
+// empty tells that nothing was ever asked for it: no node has what it is of.
+func (w *window) empty() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.sources) == 0
 }
 
 // size is about how many bytes the window has.
@@ -254,7 +335,7 @@ func (w *window) prune(oldest int64) {
 		all = slices.DeleteFunc(all, func(s *subject) bool {
 			had := len(s.tracks)
 			s.tracks = slices.DeleteFunc(s.tracks, func(t *track) bool { return t.last < oldest })
-			w.tracks.Add(int64(len(s.tracks) - had))
+			w.count(len(s.tracks) - had)
 			return len(s.tracks) == 0
 		})
 		if w.subjects[name] = all; len(all) == 0 {

@@ -2,8 +2,12 @@ package dashboard
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
@@ -13,12 +17,17 @@ const (
 	// keepFor is how long a window is kept after it was last asked for: pages ask
 	// again every 5 to 30 s for as long as they are looked at.
 	keepFor = 2 * time.Minute
-	// keepMost is how many bytes all windows that nobody is reading may have: the 15
-	// minutes of 50,000 containers.
+	// keepMost is how many bytes all windows may have but for the one that was asked
+	// for last: the 15 minutes of 50,000 containers. That one may be larger, until all
+	// have holdMost, so that what large namespaces have is not asked for each time.
 	keepMost = 64 << 20
+	holdMost = 2 * keepMost
 	// flightTimeout bounds asking for history, which goes on when those who wait for
 	// it do not any more: the next question finds it. An agent has its own timeout.
 	flightTimeout = 5 * time.Second
+	// flightStep is how much history an agent is asked for at a time: a day of all
+	// pods of a full node is more than one answer may be.
+	flightStep = 2 * time.Hour
 	// spareCells are the slots that are kept beyond the window: those before it, from
 	// which a gap at its beginning is filled, and one each for a newest slot that is
 	// left off and for an answer that is read for as long as a slot.
@@ -30,7 +39,8 @@ type windows struct {
 	cfg    Config
 	fanout Fanout
 	agents Agents
-	most   int // keepMost
+	most   int          // keepMost
+	tracks atomic.Int64 // of all windows
 
 	life    context.Context // of flights
 	stop    context.CancelFunc
@@ -39,6 +49,7 @@ type windows struct {
 	mu     sync.Mutex
 	all    map[string]*window // by namespace
 	swept  time.Time          // when all were last pruned
+	timer  *time.Timer        // until windows are dropped that nobody asks for any more
 	closed bool
 }
 
@@ -51,6 +62,9 @@ func newWindows(cfg Config, f Fanout, a Agents) *windows {
 func (w *windows) close() {
 	w.mu.Lock()
 	w.closed = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 	w.mu.Unlock()
 	w.stop()
 	w.flights.Wait()
@@ -63,6 +77,15 @@ func (w *windows) resolution() int64 { return int64(w.cfg.Resolution / time.Seco
 func (w *windows) shown() int64 { return int64(w.cfg.Window / w.cfg.Resolution) }
 func (w *windows) cells() int64 { return w.shown() + spareCells }
 
+// oldest is the slot before the first one that is kept when edge is the last, both in
+// Unix seconds.
+func (w *windows) oldest(edge int64) int64 { return edge - w.cells()*w.resolution() }
+
+// room tells whether there is room for another track.
+func (w *windows) room() bool {
+	return int(w.tracks.Load()+1)*trackSize(int(w.cells())) <= holdMost/keepMost*w.most
+}
+
 // enter returns the window of a namespace, or of nodes if it is empty. leave has to be
 // called with it.
 func (w *windows) enter(namespace string) *window {
@@ -70,10 +93,12 @@ func (w *windows) enter(namespace string) *window {
 	defer w.mu.Unlock()
 	v := w.all[namespace]
 	if v == nil {
+		namespace = strings.Clone(namespace) // which is a part of a path with thousands of names
 		v = &window{windows: w, namespace: namespace, sources: map[string]*source{}, subjects: map[string][]*subject{}}
 		w.all[namespace] = v
 	}
 	v.users++
+	w.trim() // makes room
 	return v
 }
 
@@ -88,10 +113,17 @@ func (w *windows) leave(v *window, edge int64) {
 	if now.Sub(w.swept) >= w.cfg.Resolution {
 		w.swept = now
 		for _, v := range w.all {
-			v.prune(edge - w.cells()*w.resolution())
+			v.prune(w.oldest(edge))
 		}
 	}
-	var idle []*window // of which nobody reads
+	w.trim()
+}
+
+// trim drops windows that nobody reads: of which nobody has wanted to know for
+// keepFor, that are empty, and that are too much, but for the last one that was asked
+// for. The caller holds w.mu.
+func (w *windows) trim() {
+	var idle []*window
 	total := 0
 	for _, v := range w.all {
 		total += v.size()
@@ -100,22 +132,47 @@ func (w *windows) leave(v *window, edge int64) {
 		}
 	}
 	slices.SortFunc(idle, func(a, b *window) int { return a.used.Compare(b.used) })
-	for _, v := range idle {
-		if total > w.most || now.Sub(v.used) >= keepFor {
+	used := len(idle) < len(w.all)
+	for i, v := range idle {
+		last := i == len(idle)-1 && !used
+		if total > w.most && !last || time.Since(v.used) >= keepFor || v.empty() {
 			total -= v.size()
 			delete(w.all, v.namespace)
+			v.drop()
 		}
 	}
+	if w.closed || len(w.all) == 0 {
+		return
+	}
+	if w.timer == nil {
+		w.timer = time.AfterFunc(keepFor, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.trim()
+		})
+		return
+	}
+	w.timer.Reset(keepFor)
 }
 
 // kept is how many bytes are kept.
-func (w *windows) kept() (bytes int) {
+func (w *windows) kept() int { return int(w.tracks.Load()) * trackSize(int(w.cells())) }
+
+// lacking are the nodes of which a part of the history could not be had, and why.
+func (w *windows) lacking() map[string]error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	why := map[string]error{}
 	for _, v := range w.all {
-		bytes += v.size()
+		v.mu.Lock()
+		for name, s := range v.sources {
+			if s.why != nil {
+				why[name] = s.why
+			}
+		}
+		v.mu.Unlock()
 	}
-	return bytes
+	return why
 }
 
 // fly begins a flight.
@@ -127,27 +184,47 @@ func (w *windows) fly(v *window, f *flight) {
 		return
 	}
 	w.flights.Go(func() {
-		defer close(f.done)
 		w.ask(v, f)
+		close(f.done)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.trim()
 	})
 }
 
+// errNotAsked is why a node has told nothing that was not asked.
+var errNotAsked = errors.New("not asked for its history: it has failed, or others are being asked too much")
+
 // ask asks the nodes of a flight.
 func (w *windows) ask(v *window, f *flight) {
+	unasked := errNotAsked
 	q, err := w.fanout.Begin(w.life, len(f.nodes), flightTimeout)
 	if err != nil {
-		for i := range f.nodes {
-			v.arrived(f, i, apiv1.NodeAnswer{}, true)
+		unasked = fmt.Errorf("not asked for its history: %w", err)
+	} else {
+		defer q.End()
+		q.Do(w.life, f.nodes, func(ctx context.Context, i int, take func(int) bool) error {
+			return w.history(ctx, v, f, i, take)
+		})
+	}
+	for i := range f.nodes {
+		v.arrived(f, i, apiv1.NodeAnswer{}, f.from[i], f.to[i], unasked)
+	}
+}
+
+// history asks node i of a flight, step by step. The error is the first one, although
+// a part of the history may have come with it.
+func (w *windows) history(ctx context.Context, v *window, f *flight, i int, take func(int) bool) (first error) {
+	for from := f.from[i]; from <= f.to[i]; {
+		to := min(f.to[i], from+int64(flightStep/time.Second)-w.resolution())
+		a, err := w.agents.Ask(ctx, f.nodes[i], v.query(from, to), take)
+		if first == nil {
+			first = err
 		}
-		return
+		if !v.arrived(f, i, a, from, to, err) {
+			break
+		}
+		from = to + w.resolution()
 	}
-	defer q.End()
-	q.Do(w.life, f.nodes, func(ctx context.Context, i int, take func(int) bool) error {
-		a, err := w.agents.Ask(ctx, f.nodes[i], v.query(f.from[i], f.to[i]), take)
-		v.arrived(f, i, a, err != nil)
-		return err
-	})
-	for i := range f.nodes { // that were not asked
-		v.arrived(f, i, apiv1.NodeAnswer{}, true)
-	}
+	return first
 }

@@ -18,6 +18,9 @@ func (v *View) On(node string) (n NodeView, ok bool) {
 	return NodeView{&v.seen[i]}, true
 }
 
+// Name is the node's.
+func (n NodeView) Name() string { return n.name }
+
 // Missing says what is wrong with the node's answer, nil if nothing. It may have
 // values all the same: a part of them, or older ones.
 func (n NodeView) Missing() *coverage.Missing { return n.missing }

@@ -17,9 +17,19 @@ type stats struct {
 	places     int
 	gone       int
 	namespaces int
+	oldest     oldest
 }
 
-func (s *stats) add(x *seen) {
+// oldest is the node whose newest scrape is older than that of any other.
+type oldest struct {
+	node string
+	slot int64 // Unix seconds; 0: none
+}
+
+func (s *stats) add(x *seen, a *answer) {
+	if a != nil && a.slot != 0 && (s.oldest.slot == 0 || a.slot < s.oldest.slot) {
+		s.oldest = oldest{x.name, a.slot}
+	}
 	if s.nodes == nil {
 		s.nodes = map[coverage.Outcome]int{}
 	}
@@ -50,6 +60,9 @@ type Status struct {
 	// outcome.
 	Expected int                      `json:"expected"`
 	Nodes    map[coverage.Outcome]int `json:"nodes"`
+	// Oldest is the node whose newest sample is older than that of any other that has
+	// ever answered, also where that is too old to be shown.
+	Oldest *OldestNode `json:"oldest,omitempty"`
 	// Pods are those with values, Bytes what their chunks and the nodes' take,
 	// LargestNode those of one node at most; an agent's answer may have 1 MiB.
 	Pods        int `json:"pods"`
@@ -71,6 +84,12 @@ type Asking struct {
 	Since time.Time `json:"since"`
 	Slot  time.Time `json:"slot"`
 	Nodes int       `json:"nodes"`
+}
+
+// An OldestNode is a node, and the slot of its newest sample.
+type OldestNode struct {
+	Node string    `json:"node"`
+	Slot time.Time `json:"slot"`
 }
 
 // A MissingNode is a node without values of the slot; AgeSeconds is how much
@@ -96,6 +115,9 @@ func (s *Snapshot) Status() Status {
 	if v.slot != 0 {
 		slot := time.Unix(v.slot, 0).UTC()
 		st.Slot = &slot
+	}
+	if o := v.stats.oldest; o.slot != 0 {
+		st.Oldest = &OldestNode{o.node, time.Unix(o.slot, 0).UTC()}
 	}
 	if f != nil {
 		st.Asking = &Asking{Since: f.began, Slot: time.Unix(f.slot, 0).UTC(), Nodes: len(f.nodes)}

@@ -57,7 +57,7 @@ func (s *Snapshot) view(f *flight) *View {
 		} else if retry := n.retry(f.slot); !retry.IsZero() && (v.retry.IsZero() || retry.Before(v.retry)) {
 			v.retry = retry
 		}
-		v.stats.add(&v.seen[i])
+		v.stats.add(&v.seen[i], n.answer)
 	}
 	v.stats.index(v.index)
 	v.tag = fmt.Sprintf("%d-%d-%x", v.slot, v.ok, names.Sum64())

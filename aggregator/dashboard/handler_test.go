@@ -199,6 +199,25 @@ func TestBlackHole(t *testing.T) {
 	})
 }
 
+// A node that joins, and hangs, takes no slot back that was shown before.
+func TestNewNode(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFleet(shop, "n1", "n2", "n3")
+		h := f.open(t, Config{})
+		a, _ := ask(t, h, cartAndDesk)
+		expect(t, "before", a.series(), "cart: 60, 59..0; desk: 60, 59..0")
+		f.change(func() {
+			f.expected = append(f.expected, "n4")
+			f.hangs["n4"] = true
+		})
+		a, took := ask(t, h, cartAndDesk)
+		expect(t, "then", a.series(), "cart: 60, 59..0; desk: 60, 59..0")
+		if took > viewPatience {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // An answer that takes long to be written waits less.
 func TestManyNames(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -28,6 +28,7 @@ type window struct {
 	// subjects are pods or nodes, by name: what each node has of them. It is one
 	// node, but for pods that have moved.
 	subjects map[string][]*subject
+	told     int64 // the last slot that was shown, in Unix seconds
 	tracks   atomic.Int64
 	dropped  bool // nobody finds it any more: what still comes is not taken over
 }
@@ -102,6 +103,8 @@ func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string)
 		s := w.source(n.Name())
 		_, answered := n.Newest()
 		switch {
+		case s.last == 0 && s.missed == 0 && w.told >= newest:
+			// Others were shown already without it; of its pods nothing is shown yet.
 		case n.Pending() || s.flight != nil:
 			late = late || n.Pending()
 			had := max(s.last, s.missed)
@@ -115,6 +118,7 @@ func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string)
 			edge = min(edge, s.last)
 		}
 	}
+	w.told = max(w.told, edge)
 	return brought{edge, late, w.whole(view, nodes, edge)}
 }
 

@@ -25,9 +25,9 @@ const (
 	forwarders = "app.kubernetes.io/name=rollcall,app.kubernetes.io/component=dashboard-forwarder"
 	// boardWindow is how much the Dashboard is told.
 	boardWindow = 15 * time.Minute
-	// boardNames is for how many names the API server has room in a path, which it has
-	// 1 MiB for.
-	boardNames = 20_000
+	// boardNames of the suite's length are what the API server has room for in a path,
+	// 1 MiB.
+	boardNames = 32_000
 	// boardEvery is how often it is asked while things are deleted.
 	boardEvery = 100 * time.Millisecond
 )

@@ -184,7 +184,7 @@ func metricNames(ctx context.Context, t *Target) error {
 func manyNames(ctx context.Context, t *Target) error {
 	names := make([]string, t.Names)
 	for i := range names {
-		names[i] = fmt.Sprintf("somebody-else-7c6b8d9f54-%010d", i)
+		names[i] = fmt.Sprintf("else-7c6b8d9f54-%010d", i)
 	}
 	for i, pod := range t.Pods { // among all of them
 		names[i*len(names)/len(t.Pods)] = pod

@@ -19,7 +19,7 @@ type Target struct {
 	Namespace string
 	Pods      []string
 	Nodes     []string
-	// Names is how many names of 35 characters a path has room for.
+	// Names is how many names of 26 characters a path has room for.
 	Names int
 	Truth Truth
 }

@@ -160,7 +160,7 @@ func (f *Fleet) aBoard(t *testing.T, truth boardTruth, namespace string) dashboa
 	}
 	return dashboard.Target{
 		Resolution: f.cfg.Resolution, Window: dashboardWindow, Namespace: namespace,
-		Pods: pods, Nodes: slices.Sorted(maps.Keys(truth.nodes)), Names: 32_000, Truth: truth,
+		Pods: pods, Nodes: slices.Sorted(maps.Keys(truth.nodes)), Names: 45_000, Truth: truth,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/aggregator/agents"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 )
 
@@ -192,23 +193,23 @@ func (w *windows) fly(v *window, f *flight) {
 	})
 }
 
-// errNotAsked is why a node has told nothing that was not asked.
-var errNotAsked = errors.New("not asked for its history: it has failed, or others are being asked too much")
-
 // ask asks the nodes of a flight.
 func (w *windows) ask(v *window, f *flight) {
-	unasked := errNotAsked
 	q, err := w.fanout.Begin(w.life, len(f.nodes), flightTimeout)
 	if err != nil {
-		unasked = fmt.Errorf("not asked for its history: %w", err)
-	} else {
-		defer q.End()
-		q.Do(w.life, f.nodes, func(ctx context.Context, i int, take func(int) bool) error {
-			return w.history(ctx, v, f, i, take)
-		})
+		err = fmt.Errorf("not asked for its history: %w", err)
+		for i := range f.nodes {
+			v.arrived(f, i, apiv1.NodeAnswer{}, f.from[i], f.to[i], err)
+		}
+		return
 	}
-	for i := range f.nodes {
-		v.arrived(f, i, apiv1.NodeAnswer{}, f.from[i], f.to[i], unasked)
+	defer q.End()
+	results := q.Do(w.life, f.nodes, func(ctx context.Context, i int, take func(int) bool) error {
+		return w.history(ctx, v, f, i, take)
+	})
+	for i := range results { // of those that were not asked
+		r := &results[i]
+		v.arrived(f, i, apiv1.NodeAnswer{}, f.from[i], f.to[i], &agents.Error{Node: f.nodes[i], Outcome: r.Outcome, Err: errors.New(r.Reason())})
 	}
 }
 

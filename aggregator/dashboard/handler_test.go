@@ -549,7 +549,7 @@ func TestPage(t *testing.T) {
 				}
 			}
 		}
-		see("/", "URL: /\n", "Agents: 3 are expected, and none was asked yet")
+		see("/", "URL: /\n", "Agents: 3 are expected. None was asked yet")
 		see("/<b>?x=%3Ch", "URL: /%3Cb%3E?x=%3Ch\n", "the last 15m of nodes and pods, every 15s", "(--namespaces): shop.")
 		see("/"+strings.Repeat("x", 1<<20), "xxx…\n")
 		see(Prefix+"nodes/n1/metrics/cpu", "URL: "+Prefix)

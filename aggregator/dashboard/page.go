@@ -42,7 +42,7 @@ func (h *Handler) text(url string) string {
 	case s.Expected == 0:
 		b.WriteString("No agent is expected: no node of the cluster can run one, or none was heard of yet.\n")
 	case s.Slot == nil:
-		fmt.Fprintf(&b, "Agents: %d are expected, and none was asked yet: this aggregator has just started, or has not heard of any.\n", s.Expected)
+		fmt.Fprintf(&b, "Agents: %d are expected. None was asked yet, as nobody has asked this aggregator for anything since it started.\n", s.Expected)
 	default:
 		fmt.Fprintf(&b, "Agents: %d are expected. When last asked, for %s (%v ago), %d told all, %d did not.\n",
 			s.Expected, s.Slot.Format(time.RFC3339), short(time.Since(*s.Slot).Round(time.Second)), answered, asked-answered)

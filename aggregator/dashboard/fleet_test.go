@@ -251,6 +251,16 @@ func (a *answer) newest() string {
 	return strings.Join(all, "; ")
 }
 
+// looker looks at the shop: what of it is shown, and who was asked for that.
+func (f *fleet) looker(t *testing.T, h *Handler) func(what, want, asked string) {
+	return func(what, want, asked string) {
+		t.Helper()
+		a, _ := ask(t, h, cartAndDesk)
+		expect(t, what, a.series(), want)
+		expect(t, what+": asked", strings.Join(f.questions(), ", "), asked)
+	}
+}
+
 // expect compares texts.
 func expect(t *testing.T, what, got, want string) {
 	t.Helper()

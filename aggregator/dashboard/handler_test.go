@@ -272,12 +272,7 @@ func TestUnreadable(t *testing.T) {
 		f := newFleet(shop, "n1", "n2", "n3")
 		f.forged["n1"] = func([][]byte) [][]byte { return [][]byte{[]byte("what?")} }
 		h := f.open(t, Config{})
-		see := func(what, want, asked string) {
-			t.Helper()
-			a, _ := ask(t, h, cartAndDesk)
-			expect(t, what, a.series(), want)
-			expect(t, what+": asked", strings.Join(f.questions(), ", "), asked)
-		}
+		see := f.looker(t, h)
 		see("at first", "desk: 60, 59..0", "n1: 66, n2: 66")
 		see("again", "desk: 60, 59..0", "")
 		f.change(func() { delete(f.forged, "n1") })
@@ -291,12 +286,7 @@ func TestNewestUnreadable(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		f := newFleet(shop, "n1", "n2", "n3")
 		h := f.open(t, Config{})
-		see := func(what, want, asked string) {
-			t.Helper()
-			a, _ := ask(t, h, cartAndDesk)
-			expect(t, what, a.series(), want)
-			expect(t, what+": asked", strings.Join(f.questions(), ", "), asked)
-		}
+		see := f.looker(t, h)
 		see("before", "cart: 60, 59..0; desk: 60, 59..0", "n1: 66, n2: 66")
 		f.change(func() { f.torn["n1"] = true })
 		nextSlot()

@@ -61,9 +61,10 @@ func (u *usage) replace() {
 }
 
 // doubted is how long after a pod has become ready an autoscaler may not go by its
-// values: they have to be of a window, 30 s at most, that began after that, and Rollcall's
-// are 45 s old at most.
-const doubted = 75 * time.Second
+// values: they have to be of a window, 30 s at most, that began after that; a kubelet on
+// a busy machine measures every 30 s or so, and Rollcall's values are told for 45 s at
+// most.
+const doubted = 2 * time.Minute
 
 // believed waits until autoscalers go by the values of a pod of each workload, whoever is
 // asked. They would have nothing to go by if all of its pods had just become ready.

@@ -10,7 +10,7 @@ import (
 )
 
 // patience is far more than anything takes, for machines that are busy.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // small is for a fleet that fits any machine: LocalTiming, but probes with the
 // patience of the real thing. On a busy machine a probe of LocalTiming may fail,

@@ -99,15 +99,20 @@ func (d *diary) says(w who, cpu *stats.CPUStats, memory *stats.MemoryStats, star
 	d.said[w][cpu.Time.Unix()] = sample{*cpu.UsageCoreNanoSeconds, int64(*memory.WorkingSetBytes), started.Unix()}
 }
 
-// errEarlier is for what happened before the diary was begun.
-var errEarlier = errors.New("earlier than the diary")
+// errEarlier is for what happened before the diary was begun, errWithin for what
+// metrics-server has from two measurements of the same second, which the kubelet's
+// summary does not tell apart.
+var (
+	errEarlier = errors.New("earlier than the diary")
+	errWithin  = errors.New("within a second")
+)
 
 // judge ends the diary, and compares. There have to be at least so many answers to
 // compare.
 func (d *diary) judge(least int) {
 	d.Helper()
 	d.close()
-	compared, earlier, most := 0, 0, 0.0
+	compared, earlier, within, most := 0, 0, 0, 0.0
 	var bad []string
 	for w, answers := range d.answers {
 		for at, a := range answers {
@@ -115,6 +120,8 @@ func (d *diary) judge(least int) {
 			switch {
 			case errors.Is(err, errEarlier):
 				earlier++
+			case errors.Is(err, errWithin):
+				within++
 			case err != nil:
 				bad = append(bad, fmt.Sprintf("%v at %v: %v", w, at.Unix(), err))
 			default:
@@ -123,7 +130,7 @@ func (d *diary) judge(least int) {
 			}
 		}
 	}
-	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before", compared, most*100, len(bad), earlier)
+	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before, %d of less than a second", compared, most*100, len(bad), earlier, within)
 	if slices.Sort(d.ages); len(d.ages) > 0 {
 		d.Logf("values were %v old in the median, %v at most", d.ages[len(d.ages)/2].Round(time.Second), d.ages[len(d.ages)-1].Round(time.Second))
 	}
@@ -141,6 +148,9 @@ func (d *diary) judge(least int) {
 func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error) {
 	// Those of a pod's containers lie apart, and the pod has only one timestamp, and
 	// one window.
+	if a.window < time.Second {
+		return 0, errWithin
+	}
 	slack := int64(1)
 	if !a.alone {
 		slack = apart

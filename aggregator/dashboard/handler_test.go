@@ -230,7 +230,7 @@ func TestManyNames(t *testing.T) {
 		}
 		a, took := ask(t, h, "namespaces/shop/pod-list/"+strings.Join(names, ",")+"/metrics/cpu/usage_rate")
 		expect(t, "series", a.series(), "cart: 60, 60..1")
-		if most := patience - time.Duration(len(names))*writeName; took < patience/4 || took > most {
+		if most := patience - time.Duration(len(names))*writeName; took < viewPatience || took > most {
 			t.Errorf("it took %v, and may take %v", took, most)
 		}
 	})

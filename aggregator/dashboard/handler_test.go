@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -396,6 +397,29 @@ func TestKeptWhile(t *testing.T) {
 		windows(0)
 		if kept := h.windows.kept(); kept != 0 {
 			t.Errorf("%d bytes are kept", kept)
+		}
+	})
+}
+
+// What is kept does not hold the paths that asked for it, which may have 4 MB.
+func TestKeepsNoPath(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newFleet(shop, "n1", "n2", "n3").open(t, Config{})
+		heap := func() int64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return int64(m.HeapAlloc)
+		}
+		before := heap()
+		others := strings.Repeat(","+strings.Repeat("x", 250), 16000)
+		for _, path := range []string{"namespaces/shop/pod-list/cart,desk" + others, "nodes/n1" + others + ",n2"} {
+			if a, _ := ask(t, h, path+"/metrics/cpu/x"); len(a.Items) != 2 {
+				t.Fatalf("%.40s: %d items", path, len(a.Items))
+			}
+		}
+		if more := heap() - before; more > 2<<20 {
+			t.Errorf("%d bytes more are in use", more)
 		}
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/rollcall-metrics/rollcall/aggregator/snapshot"
 	"github.com/rollcall-metrics/rollcall/pkg/apiv1"
 	"github.com/rollcall-metrics/rollcall/pkg/model"
-	"github.com/rollcall-metrics/rollcall/pkg/series"
 )
 
 // A window is what is kept of the pods of a namespace, or of nodes: as much as was
@@ -48,12 +47,6 @@ type source struct {
 	missed int64
 }
 
-// A subject is what a node has of a pod, or of itself.
-type subject struct {
-	node   string
-	tracks []*track
-}
-
 // retryAfter is how long a node that could not tell its history is not asked for it
 // again.
 const retryAfter = 5 * time.Second
@@ -67,6 +60,12 @@ type flight struct {
 	nodes    []string
 	from, to []int64 // of each node, in Unix seconds
 	done     chan struct{}
+}
+
+// An asked node is one of a view, and what is here of it.
+type asked struct {
+	node   snapshot.NodeView
+	source *source
 }
 
 // brought is what a window knows when it is read.
@@ -83,88 +82,76 @@ type brought struct {
 // it yet. It does not wait for nodes that fail, nor for any beyond the end of ctx. A
 // slot that was shown is not taken back when a node that had failed answers again, and
 // has not got it.
-func (w *window) bring(ctx context.Context, view *snapshot.View, nodes []string) brought {
-	edge, late := view.Slot(), false
-	for _, f := range w.ask(view, nodes) {
+func (w *window) bring(ctx context.Context, view *snapshot.View, names []string) brought {
+	nodes, next, flights := w.plan(view, names)
+	if len(next.nodes) > 0 {
+		w.windows.fly(w, next)
+		flights = append(flights, next)
+	}
+	for _, f := range flights {
 		select {
 		case <-f.done:
 		case <-ctx.Done():
 		}
 	}
-	resolution := w.windows.resolution()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	newest := edge
-	for _, name := range nodes {
-		n, ok := view.On(name)
-		if !ok {
-			continue
-		}
-		s := w.source(n.Name())
-		_, answered := n.Newest()
+	b := w.edge(view.Slot(), nodes)
+	w.told = max(w.told, b.edge)
+	oldest := w.windows.oldest(b.edge)
+	b.whole = !slices.ContainsFunc(nodes, func(n asked) bool {
+		newest, _ := n.node.Newest()
+		return n.node.Missing() != nil || n.source.last < min(b.edge, newest) || n.source.lost > oldest
+	})
+	return b
+}
+
+// edge is the last slot that is to be shown when newest is that of the view, and
+// whether a node is late. The caller holds w.mu.
+func (w *window) edge(newest int64, nodes []asked) brought {
+	resolution := w.windows.resolution()
+	b := brought{edge: newest}
+	for _, n := range nodes {
+		s := n.source
+		_, answered := n.node.Newest()
 		switch {
 		case s.last == 0 && s.missed == 0 && w.told >= newest:
 			// Others were shown already without it; of its pods nothing is shown yet.
-		case n.Pending() || s.flight != nil:
-			late = late || n.Pending()
+		case n.node.Pending() || s.flight != nil:
+			b.late = b.late || n.node.Pending()
 			had := max(s.last, s.missed)
 			if had < newest-waitFor*resolution { // nobody asked in the last slots
 				had = newest - resolution
 			}
-			edge = min(edge, had)
+			b.edge = min(b.edge, had)
 		case !answered:
 			s.missed = max(s.missed, newest)
 		case s.last == newest-resolution && s.missed < newest:
-			edge = min(edge, s.last)
+			b.edge = min(b.edge, s.last)
 		}
 	}
-	w.told = max(w.told, edge)
-	return brought{edge, late, w.whole(view, nodes, edge)}
+	return b
 }
 
-// whole tells whether nothing is missing up to edge. The caller holds w.mu.
-func (w *window) whole(view *snapshot.View, nodes []string, edge int64) bool {
-	for _, name := range nodes {
-		n, ok := view.On(name)
-		if !ok {
-			continue
-		}
-		s := w.source(n.Name())
-		newest, _ := n.Newest()
-		if n.Missing() != nil || s.last < min(edge, newest) || s.lost > w.windows.oldest(edge) {
-			return false
-		}
-	}
-	return true
-}
-
-// ask takes over from the view what it has that follows what is here, and asks nodes
-// for the rest. It returns the flights that bring it.
-func (w *window) ask(view *snapshot.View, nodes []string) []*flight {
-	next, flights := w.plan(view, nodes)
-	if len(next.nodes) == 0 {
-		return flights
-	}
-	w.windows.fly(w, next)
-	return append(flights, next)
-}
-
-// plan is ask without the asking: it makes the next flight, and finds those that are
-// under way.
-func (w *window) plan(view *snapshot.View, nodes []string) (next *flight, flights []*flight) {
+// plan finds the nodes of the view, and takes over what it has of them that follows
+// what is here. next is the flight that is to bring the rest, of no nodes if there is
+// none; flights are those that are under way.
+func (w *window) plan(view *snapshot.View, names []string) (nodes []asked, next *flight, flights []*flight) {
 	resolution := w.windows.resolution()
 	oldest := w.windows.oldest(view.Slot())
 	now := time.Now()
+	nodes = make([]asked, 0, len(names))
 	next = &flight{done: make(chan struct{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, name := range nodes {
+	for _, name := range names {
 		n, ok := view.On(name)
 		if !ok {
 			continue
 		}
 		name = n.Name() // which does not hold the whole path
 		s := w.source(name)
+		nodes = append(nodes, asked{n, s})
 		switch newest, answered := n.Newest(); {
 		case !answered || s.last >= newest: // it fails, or has nothing else
 		case s.flight != nil:
@@ -180,18 +167,7 @@ func (w *window) plan(view *snapshot.View, nodes []string) (next *flight, flight
 			next.to = append(next.to, newest)
 		}
 	}
-	return next, flights
-}
-
-// newest is what the view has of a node, as the node's answer.
-func (w *window) newest(name string, n snapshot.NodeView) apiv1.NodeAnswer {
-	a := apiv1.NodeAnswer{Node: name}
-	if w.namespace != "" {
-		a.Chunks = n.In(w.namespace)
-	} else if own := n.Own(); own != nil {
-		a.Chunks = [][]byte{own}
-	}
-	return a
+	return nodes, next, flights
 }
 
 // query is what nodes are asked for.
@@ -202,81 +178,6 @@ func (w *window) query(from, to int64) model.Query {
 	}
 }
 
-// took takes over what a node has told of some slots. partly is why that is not all;
-// nil: it is. The error is why these slots have to be asked for again. The caller holds
-// w.mu.
-func (w *window) took(s *source, a apiv1.NodeAnswer, from, to int64, partly error) error {
-	answer := apiv1.Answer{Nodes: []apiv1.NodeAnswer{a}}
-	r := apiv1.Range{From: from, To: to, Metrics: columns}
-	room := true
-	if w.namespace == "" {
-		for _, own := range r.Nodes(&answer) {
-			room = w.subject(a.Node, a.Node).add(w, own) && room
-		}
-	} else {
-		for p := range r.Pods(&answer, w.namespace) {
-			pod := w.subject(p.Name, a.Node)
-			for _, c := range p.Containers {
-				room = pod.add(w, c) && room
-			}
-		}
-	}
-	if missing := answer.Coverage.Missing; len(missing) > 0 {
-		return errors.New(missing[0].Err)
-	}
-	if !room && w.size() <= w.windows.most {
-		return errTooMuch // others have it, for now
-	}
-	if !room {
-		partly = errTooMuch
-	}
-	s.last = to
-	if partly != nil {
-		s.lost, s.why = to, partly
-	} else if s.lost <= w.windows.oldest(to) {
-		s.lost, s.why = 0, nil
-	}
-	return nil
-}
-
-// errTooMuch is why a container is not shown.
-var errTooMuch = errors.New("there is no room for all of its containers, see rollcall_dashboard_kept_bytes: pages ask for too many, or --dashboard-window is too long")
-
-// add adds the points of a container, or of a node. It tells whether there was room.
-func (s *subject) add(w *window, points *series.Series) bool {
-	all := points.Points()
-	if len(all) == 0 {
-		return true
-	}
-	i := slices.IndexFunc(s.tracks, func(t *track) bool { return t.name == points.Name })
-	if i < 0 {
-		if !w.windows.room() {
-			return false
-		}
-		i = len(s.tracks)
-		s.tracks = append(s.tracks, newTrack(points.Name, int(w.windows.cells())))
-		w.count(1)
-	}
-	for j := range all {
-		s.tracks[i].add(&all[j], points.Values(&all[j]), w.windows.resolution())
-	}
-	return true
-}
-
-// count counts tracks that have come, or gone. The caller holds w.mu.
-func (w *window) count(tracks int) {
-	w.tracks.Add(int64(tracks))
-	w.windows.tracks.Add(int64(tracks))
-}
-
-// drop has the window take over nothing more.
-func (w *window) drop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.dropped = true
-	w.count(-int(w.tracks.Load()))
-}
-
 // source is what is here of a node. The caller holds w.mu.
 func (w *window) source(node string) *source {
 	s := w.sources[node]
@@ -284,19 +185,6 @@ func (w *window) source(node string) *source {
 		s = &source{}
 		w.sources[node] = s
 	}
-	return s
-}
-
-// subject is what a node has of the pod, or node, of that name.
-func (w *window) subject(name, node string) *subject {
-	all := w.subjects[name]
-	for _, s := range all {
-		if s.node == node {
-			return s
-		}
-	}
-	s := &subject{node: node}
-	w.subjects[name] = append(all, s)
 	return s
 }
 
@@ -326,29 +214,4 @@ func (w *window) empty() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.sources) == 0
-}
-
-// size is about how many bytes the window has.
-func (w *window) size() int { return int(w.tracks.Load()) * trackSize(int(w.windows.cells())) }
-
-// prune drops what is older than that slot, in Unix seconds.
-func (w *window) prune(oldest int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for name, all := range w.subjects {
-		all = slices.DeleteFunc(all, func(s *subject) bool {
-			had := len(s.tracks)
-			s.tracks = slices.DeleteFunc(s.tracks, func(t *track) bool { return t.last < oldest })
-			w.count(len(s.tracks) - had)
-			return len(s.tracks) == 0
-		})
-		if w.subjects[name] = all; len(all) == 0 {
-			delete(w.subjects, name)
-		}
-	}
-	for name, s := range w.sources {
-		if s.flight == nil && max(s.last, s.missed) < oldest && time.Since(s.failed) >= retryAfter {
-			delete(w.sources, name)
-		}
-	}
 }

@@ -306,12 +306,11 @@ func TestPartOfHistory(t *testing.T) {
 		f := newFleet(shop, "n1", "n2", "n3")
 		f.partly["n1"] = true
 		h := f.open(t, Config{Window: 5 * time.Minute})
+		look := f.looker(t, h)
 		see := func(what, want, asked string, whole bool) {
 			t.Helper()
 			before := testutil.ToFloat64(h.metrics.complete)
-			a, _ := ask(t, h, cartAndDesk)
-			expect(t, what, a.series(), want)
-			expect(t, what+": asked", strings.Join(f.questions(), ", "), asked)
+			look(what, want, asked)
 			if got := testutil.ToFloat64(h.metrics.complete) > before; got != whole {
 				t.Errorf("%s: complete: %t", what, got)
 			}
@@ -437,7 +436,7 @@ func TestTooLarge(t *testing.T) {
 		}, "n1")
 		for _, c := range []struct{ room, shown int }{{pods, pods}, {pods - 2, pods - 2}} {
 			h := f.open(t, Config{})
-			h.windows.most = c.room * trackSize(int(h.windows.cells())) * keepMost / holdMost
+			h.windows.most = h.windows.bytes(int64(c.room)) / holdTimes
 			var names []string
 			for pod := range pods {
 				names = append(names, fmt.Sprint("pod-", pod))

@@ -116,7 +116,7 @@ func (w *window) subject(name, node string) *subject {
 }
 
 // size is about how many bytes the window has.
-func (w *window) size() int { return int(w.tracks.Load()) * trackSize(int(w.windows.cells())) }
+func (w *window) size() int { return w.windows.bytes(w.tracks.Load()) }
 
 // prune drops what is older than that slot, in Unix seconds.
 func (w *window) prune(oldest int64) {

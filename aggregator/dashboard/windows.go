@@ -20,9 +20,10 @@ const (
 	keepFor = 2 * time.Minute
 	// keepMost is how many bytes all windows may have but for the one that was asked
 	// for last: the 15 minutes of 50,000 containers. That one may be larger, until all
-	// have holdMost, so that what large namespaces have is not asked for each time.
-	keepMost = 64 << 20
-	holdMost = 2 * keepMost
+	// have holdTimes as much, so that what large namespaces have is not asked for each
+	// time.
+	keepMost  = 64 << 20
+	holdTimes = 2
 	// flightTimeout bounds asking for history, which goes on when those who wait for
 	// it do not any more: the next question finds it. An agent has its own timeout.
 	flightTimeout = 5 * time.Second
@@ -84,7 +85,7 @@ func (w *windows) oldest(edge int64) int64 { return edge - w.cells()*w.resolutio
 
 // room tells whether there is room for another track.
 func (w *windows) room() bool {
-	return int(w.tracks.Load()+1)*trackSize(int(w.cells())) <= holdMost/keepMost*w.most
+	return w.bytes(w.tracks.Load()+1) <= holdTimes*w.most
 }
 
 // enter returns the window of a namespace, or of nodes if it is empty. leave has to be
@@ -157,7 +158,10 @@ func (w *windows) trim() {
 }
 
 // kept is how many bytes are kept.
-func (w *windows) kept() int { return int(w.tracks.Load()) * trackSize(int(w.cells())) }
+func (w *windows) kept() int { return w.bytes(w.tracks.Load()) }
+
+// bytes is about how many so many tracks take.
+func (w *windows) bytes(tracks int64) int { return int(tracks) * trackSize(int(w.cells())) }
 
 // lacking are the nodes of which a part of the history could not be had, and why.
 func (w *windows) lacking() map[string]error {

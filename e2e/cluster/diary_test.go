@@ -29,7 +29,7 @@ type diary struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 
-	said map[who]map[int64]sample // by its time, in Unix seconds
+	said map[who]map[int64]sample // by its time, in Unix seconds; the book's mu guards it too
 }
 
 // who is a container, or a node, without the rest.
@@ -51,9 +51,7 @@ func (u *usage) write(strict bool) *diary {
 		defer t.Stop()
 		for {
 			// What cannot be asked now is not in it; there has to be enough in the end.
-			for _, n := range u.c.Nodes {
-				_ = d.kubelet(ctx, n.Name)
-			}
+			d.kubelets(ctx)
 			_ = d.ask(ctx, u.metrics)
 			select {
 			case <-ctx.Done():
@@ -71,6 +69,12 @@ func (d *diary) close() {
 	d.done.Wait()
 }
 
+func (d *diary) kubelets(ctx context.Context) {
+	for _, n := range d.c.Nodes {
+		_ = d.kubelet(ctx, n.Name)
+	}
+}
+
 func (d *diary) kubelet(ctx context.Context, node string) error {
 	body, err := d.c.Client.CoreV1().RESTClient().Get().AbsPath("/api/v1/nodes/"+node+"/proxy/stats/summary").Param("only_cpu_and_memory", "true").DoRaw(ctx)
 	if err != nil {
@@ -80,6 +84,8 @@ func (d *diary) kubelet(ctx context.Context, node string) error {
 	if err := json.Unmarshal(body, &summary); err != nil {
 		return err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.says(who{node: node}, summary.Node.CPU, summary.Node.Memory, summary.Node.StartTime)
 	for _, p := range summary.Pods {
 		for _, c := range p.Containers {
@@ -107,39 +113,56 @@ var (
 	errWithin  = errors.New("within a second")
 )
 
-// judge ends the diary, and compares. There have to be at least so many answers to
-// compare.
-func (d *diary) judge(least int) {
-	d.Helper()
-	d.close()
-	compared, earlier, within, most := 0, 0, 0, 0.0
-	var bad []string
+// A tally is what has come of comparing.
+type tally struct {
+	compared, earlier, within int
+	most                      float64 // by what share CPU was off
+	bad                       []string
+}
+
+func (d *diary) tally() (t tally) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for w, answers := range d.answers {
 		for at, a := range answers {
 			off, err := d.compare(w, at, a)
 			switch {
 			case errors.Is(err, errEarlier):
-				earlier++
+				t.earlier++
 			case errors.Is(err, errWithin):
-				within++
+				t.within++
 			case err != nil:
-				bad = append(bad, fmt.Sprintf("%v at %v: %v", w, at.Unix(), err))
+				t.bad = append(t.bad, fmt.Sprintf("%v at %v: %v", w, at.Unix(), err))
 			default:
-				compared++
-				most = max(most, off)
+				t.compared++
+				t.most = max(t.most, off)
 			}
 		}
 	}
-	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before, %d of less than a second", compared, most*100, len(bad), earlier, within)
+	return t
+}
+
+// judge waits until so many answers can be compared, ends the diary, and compares.
+func (d *diary) judge(least int) {
+	d.Helper()
+	d.eventually(fmt.Sprintf("%d answers that can be compared", least), func(context.Context) error {
+		if t := d.tally(); t.compared < least {
+			return fmt.Errorf("%d agree with the kubelets, %d are of times before, %d of less than a second, %d do not agree: %v", t.compared, t.earlier, t.within, len(t.bad), t.bad[:min(len(t.bad), 5)])
+		}
+		return nil
+	})
+	d.close()
+	// What was measured between the last question to a kubelet and the last to
+	// metrics.k8s.io.
+	d.kubelets(d.Context())
+	t := d.tally()
+	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before, %d of less than a second", t.compared, t.most*100, len(t.bad), t.earlier, t.within)
 	if slices.Sort(d.ages); len(d.ages) > 0 {
 		d.Logf("values were %v old in the median, %v at most", d.ages[len(d.ages)/2].Round(time.Second), d.ages[len(d.ages)-1].Round(time.Second))
 	}
-	bad = append(d.wrong, bad...)
+	bad := slices.Concat(d.wrong, t.bad)
 	for _, text := range bad[:min(len(bad), 10)] {
 		d.Errorf("wrong: %s", text)
-	}
-	if compared < least {
-		d.Errorf("only %d answers could be compared, want %d", compared, least)
 	}
 }
 

@@ -105,19 +105,14 @@ func (d *diary) says(w who, cpu *stats.CPUStats, memory *stats.MemoryStats, star
 	d.said[w][cpu.Time.Unix()] = sample{*cpu.UsageCoreNanoSeconds, int64(*memory.WorkingSetBytes), started.Unix()}
 }
 
-// errEarlier is for what happened before the diary was begun, errWithin for what
-// metrics-server has from two measurements of the same second, which the kubelet's
-// summary does not tell apart.
-var (
-	errEarlier = errors.New("earlier than the diary")
-	errWithin  = errors.New("within a second")
-)
+// errEarlier is for what happened before the diary was begun.
+var errEarlier = errors.New("earlier than the diary")
 
 // A tally is what has come of comparing.
 type tally struct {
-	compared, earlier, within int
-	most                      float64 // by what share CPU was off
-	bad                       []string
+	compared, earlier int
+	most              float64 // by what share CPU was off
+	bad               []string
 }
 
 func (d *diary) tally() (t tally) {
@@ -129,8 +124,6 @@ func (d *diary) tally() (t tally) {
 			switch {
 			case errors.Is(err, errEarlier):
 				t.earlier++
-			case errors.Is(err, errWithin):
-				t.within++
 			case err != nil:
 				t.bad = append(t.bad, fmt.Sprintf("%v at %v: %v", w, at.Unix(), err))
 			default:
@@ -142,12 +135,13 @@ func (d *diary) tally() (t tally) {
 	return t
 }
 
-// judge waits until so many answers can be compared, ends the diary, and compares.
+// judge waits until so many answers agree with the kubelets, and ends the diary. If it
+// is strict, all answers have to agree.
 func (d *diary) judge(least int) {
 	d.Helper()
-	d.eventually(fmt.Sprintf("%d answers that can be compared", least), func(context.Context) error {
+	d.eventually(fmt.Sprintf("%d answers that agree with the kubelets", least), func(context.Context) error {
 		if t := d.tally(); t.compared < least {
-			return fmt.Errorf("%d agree with the kubelets, %d are of times before, %d of less than a second, %d do not agree: %v", t.compared, t.earlier, t.within, len(t.bad), t.bad[:min(len(t.bad), 5)])
+			return fmt.Errorf("%d do, %d are of times before, %d do not: %v", t.compared, t.earlier, len(t.bad), t.bad[:min(len(t.bad), 5)])
 		}
 		return nil
 	})
@@ -156,22 +150,23 @@ func (d *diary) judge(least int) {
 	// metrics.k8s.io.
 	d.kubelets(d.Context())
 	t := d.tally()
-	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before, %d of less than a second", t.compared, t.most*100, len(t.bad), t.earlier, t.within)
+	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before", t.compared, t.most*100, len(t.bad), t.earlier)
 	if slices.Sort(d.ages); len(d.ages) > 0 {
 		d.Logf("values were %v old in the median, %v at most", d.ages[len(d.ages)/2].Round(time.Second), d.ages[len(d.ages)-1].Round(time.Second))
 	}
+	tell := d.Logf
+	if d.strict {
+		tell = d.Errorf
+	}
 	bad := slices.Concat(d.wrong, t.bad)
 	for _, text := range bad[:min(len(bad), 10)] {
-		d.Errorf("wrong: %s", text)
+		tell("wrong: %s", text)
 	}
 }
 
 // compare looks for the samples that an answer is made of, and tells by what share
 // its CPU is off, where it is more than 10m.
 func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error) {
-	if !d.strict && a.window < time.Second {
-		return 0, errWithin
-	}
 	// Those of a pod's containers lie apart, and the pod has only one timestamp, and
 	// one window.
 	slack := int64(1)

@@ -39,11 +39,13 @@ func newUsage(t *testing.T, c *cluster.Cluster) *usage {
 }
 
 // asker is a client of metrics.k8s.io, wherever the configuration leads. It asks in
-// protobuf, as controllers do, and as often as it is told to.
+// protobuf, as controllers do, and as often as it is told to. It does not print
+// warnings, which would be ten a second while a node is away.
 func (u *usage) asker(to *rest.Config) metrics.MetricsV1beta1Interface {
 	u.Helper()
 	cfg := rest.CopyConfig(to)
 	cfg.QPS = -1
+	cfg.WarningHandler = rest.NoWarnings{}
 	cfg.ContentType = runtime.ContentTypeProtobuf
 	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	client, err := metrics.NewForConfig(cfg)

@@ -15,10 +15,7 @@ import (
 type book struct {
 	// strict is one in which time goes forward, and what was said of a time does not
 	// change, but for pods with several containers: each is measured at its own time,
-	// of which the pod's is the earliest. That of metrics-server is not, nor can it be
-	// compared with what the kubelet says to the end: it tells two measurements of a
-	// second apart, which the kubelet's summary does not, and of a container that has
-	// just started there are two.
+	// of which the pod's is the earliest. metrics-server is not.
 	strict bool
 
 	mu      sync.Mutex

@@ -15,10 +15,17 @@ import (
 )
 
 const (
-	// diaryEvery is short against the 10 s to 20 s between two of a kubelet's samples.
-	diaryEvery = 2 * time.Second
+	// kubeletEvery is how often each kubelet is asked. In the first 10 s to 20 s of a
+	// container's life it measures anew for whoever asks, and nobody is told what
+	// another one was: so far apart the two may lie. Later, all are told what it
+	// measures every 10 s to 20 s.
+	kubeletEvery = 250 * time.Millisecond
+	// answerEvery is how often metrics.k8s.io is asked.
+	answerEvery = 2 * time.Second
 	// apart is how many seconds the samples of a pod's containers lie apart, at most.
 	apart = 25
+	// mostSeen is how much is told of what does not agree with an answer.
+	mostSeen = 20
 )
 
 // A diary takes down what kubelets say, and what metrics.k8s.io says, all the while;
@@ -29,7 +36,7 @@ type diary struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 
-	said map[who]map[int64]sample // by its time, in Unix seconds; the book's mu guards it too
+	said map[who]map[sample]bool // the book's mu guards it too
 }
 
 // who is a container, or a node, without the rest.
@@ -37,22 +44,32 @@ type who struct{ node, namespace, pod, container string }
 
 // A sample is what a kubelet says.
 type sample struct {
+	at      int64  // in Unix seconds, of which one may have several
 	used    uint64 // CPU, in nanoseconds
 	memory  int64
-	started int64
+	started int64 // in Unix seconds
 }
 
 // write begins a diary, whose book is strict, or is not.
 func (u *usage) write(strict bool) *diary {
 	ctx, stop := context.WithCancel(u.Context())
-	d := &diary{usage: u, book: newBook(strict), stop: stop, said: map[who]map[int64]sample{}}
+	d := &diary{usage: u, book: newBook(strict), stop: stop, said: map[who]map[sample]bool{}}
+	for _, n := range u.c.Nodes {
+		d.every(ctx, kubeletEvery, func() error { return d.kubelet(ctx, n.Name) })
+	}
+	d.every(ctx, answerEvery, func() error { return d.ask(ctx, u.metrics) })
+	u.Cleanup(d.close)
+	return d
+}
+
+// every asks until the diary ends. What cannot be asked now is not in it; there has to
+// be enough in the end.
+func (d *diary) every(ctx context.Context, interval time.Duration, ask func() error) {
 	d.done.Go(func() {
-		t := time.NewTicker(diaryEvery)
+		t := time.NewTicker(interval)
 		defer t.Stop()
 		for {
-			// What cannot be asked now is not in it; there has to be enough in the end.
-			d.kubelets(ctx)
-			_ = d.ask(ctx, u.metrics)
+			_ = ask()
 			select {
 			case <-ctx.Done():
 				return
@@ -60,19 +77,11 @@ func (u *usage) write(strict bool) *diary {
 			}
 		}
 	})
-	u.Cleanup(d.close)
-	return d
 }
 
 func (d *diary) close() {
 	d.stop()
 	d.done.Wait()
-}
-
-func (d *diary) kubelets(ctx context.Context) {
-	for _, n := range d.c.Nodes {
-		_ = d.kubelet(ctx, n.Name)
-	}
 }
 
 func (d *diary) kubelet(ctx context.Context, node string) error {
@@ -100,19 +109,24 @@ func (d *diary) says(w who, cpu *stats.CPUStats, memory *stats.MemoryStats, star
 		return
 	}
 	if d.said[w] == nil {
-		d.said[w] = map[int64]sample{}
+		d.said[w] = map[sample]bool{}
 	}
-	d.said[w][cpu.Time.Unix()] = sample{*cpu.UsageCoreNanoSeconds, int64(*memory.WorkingSetBytes), started.Unix()}
+	d.said[w][sample{cpu.Time.Unix(), *cpu.UsageCoreNanoSeconds, int64(*memory.WorkingSetBytes), started.Unix()}] = true
 }
 
-// errEarlier is for what happened before the diary was begun.
-var errEarlier = errors.New("earlier than the diary")
+// errEarlier is for what happened before the diary was begun, errWithin for what
+// metrics-server has from two measurements of the same second, which the kubelet's
+// summary does not tell apart.
+var (
+	errEarlier = errors.New("earlier than the diary")
+	errWithin  = errors.New("within a second")
+)
 
 // A tally is what has come of comparing.
 type tally struct {
-	compared, earlier int
-	most              float64 // by what share CPU was off
-	bad               []string
+	compared, earlier, within int
+	most                      float64 // by what share CPU was off
+	bad                       []string
 }
 
 func (d *diary) tally() (t tally) {
@@ -124,6 +138,8 @@ func (d *diary) tally() (t tally) {
 			switch {
 			case errors.Is(err, errEarlier):
 				t.earlier++
+			case errors.Is(err, errWithin):
+				t.within++
 			case err != nil:
 				t.bad = append(t.bad, fmt.Sprintf("%v at %v: %v", w, at.Unix(), err))
 			default:
@@ -135,38 +151,39 @@ func (d *diary) tally() (t tally) {
 	return t
 }
 
-// judge waits until so many answers agree with the kubelets, and ends the diary. If it
-// is strict, all answers have to agree.
+// judge waits until so many answers agree with the kubelets, and ends the diary: all
+// have to agree.
 func (d *diary) judge(least int) {
 	d.Helper()
 	d.eventually(fmt.Sprintf("%d answers that agree with the kubelets", least), func(context.Context) error {
 		if t := d.tally(); t.compared < least {
-			return fmt.Errorf("%d do, %d are of times before, %d do not: %v", t.compared, t.earlier, len(t.bad), t.bad[:min(len(t.bad), 5)])
+			return fmt.Errorf("%d do, %d are of times before, %d of less than a second, %d do not: %v", t.compared, t.earlier, t.within, len(t.bad), t.bad[:min(len(t.bad), 5)])
 		}
 		return nil
 	})
 	d.close()
 	// What was measured between the last question to a kubelet and the last to
-	// metrics.k8s.io.
-	d.kubelets(d.Context())
+	// metrics.k8s.io. A kubelet that is away has measured nothing.
+	for _, n := range d.c.Nodes {
+		_ = d.kubelet(d.Context(), n.Name)
+	}
 	t := d.tally()
-	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before", t.compared, t.most*100, len(t.bad), t.earlier)
+	d.Logf("%d answers agree with the kubelets, CPU within %.1f%% at worst; %d do not, %d are of times before, %d of less than a second", t.compared, t.most*100, len(t.bad), t.earlier, t.within)
 	if slices.Sort(d.ages); len(d.ages) > 0 {
 		d.Logf("values were %v old in the median, %v at most", d.ages[len(d.ages)/2].Round(time.Second), d.ages[len(d.ages)-1].Round(time.Second))
 	}
-	tell := d.Logf
-	if d.strict {
-		tell = d.Errorf
-	}
 	bad := slices.Concat(d.wrong, t.bad)
 	for _, text := range bad[:min(len(bad), 10)] {
-		tell("wrong: %s", text)
+		d.Errorf("wrong: %s", text)
 	}
 }
 
 // compare looks for the samples that an answer is made of, and tells by what share
 // its CPU is off, where it is more than 10m.
 func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error) {
+	if !d.strict && a.window < time.Second {
+		return 0, errWithin
+	}
 	// Those of a pod's containers lie apart, and the pod has only one timestamp, and
 	// one window.
 	slack := int64(1)
@@ -174,22 +191,27 @@ func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error
 		slack = apart
 	}
 	first := int64(math.MaxInt64)
-	for t := range d.said[w] {
-		first = min(first, t)
+	for s := range d.said[w] {
+		first = min(first, s.at)
 	}
 	from := at.Add(-a.window).Unix() - slack - 1
 	best := math.Inf(1)
 	var seen []string
-	for t, end := range d.said[w] {
-		if t < at.Unix()-slack || t > at.Unix()+slack {
+	see := func(format string, args ...any) {
+		if len(seen) < mostSeen {
+			seen = append(seen, fmt.Sprintf(format, args...))
+		}
+	}
+	for end := range d.said[w] {
+		if end.at < at.Unix()-slack || end.at > at.Unix()+slack {
 			continue
 		}
-		seen = append(seen, fmt.Sprintf("%d: %d bytes", t, end.memory))
 		if end.memory != a.memory {
+			see("%d: %d bytes", end.at, end.memory)
 			continue
 		}
-		for since, used := range d.before(w, end) {
-			window := float64(t - since)
+		for _, begin := range d.before(w, end) {
+			window := float64(end.at - begin.at)
 			if a.alone {
 				if math.Abs(window-a.window.Seconds()) > 1.5 {
 					continue
@@ -198,12 +220,12 @@ func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error
 			} else if window <= 0 {
 				continue
 			}
-			cpu := float64(used) / 1e9 / window
+			cpu := float64(end.used-begin.used) / 1e9 / window
 			// Times are whole seconds there, and need not be here.
 			if allowed := 0.001 + cpu*1.2/window; math.Abs(cpu-a.cpu) <= allowed {
 				best = min(best, math.Abs(cpu-a.cpu)/max(cpu, 0.01))
 			} else {
-				seen = append(seen, fmt.Sprintf("%d to %d: %.4f cores", since, t, cpu))
+				see("%d to %d: %.4f cores", begin.at, end.at, cpu)
 			}
 		}
 	}
@@ -217,14 +239,13 @@ func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error
 	}
 }
 
-// before are times before a sample, with the CPU used since then: those of other
-// samples, and the container's start.
-func (d *diary) before(w who, end sample) map[int64]uint64 {
-	used := map[int64]uint64{end.started: end.used}
-	for t, s := range d.said[w] {
+// before are the samples before one, and the container's start.
+func (d *diary) before(w who, end sample) []sample {
+	before := []sample{{at: end.started, started: end.started}}
+	for s := range d.said[w] {
 		if s.used <= end.used && s.started == end.started {
-			used[t] = end.used - s.used
+			before = append(before, s)
 		}
 	}
-	return used
+	return before
 }

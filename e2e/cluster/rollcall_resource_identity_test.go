@@ -67,7 +67,7 @@ func (u *usage) whoMay() {
 		{"an expired token", expired, own, unknown},
 		{"a token for somebody else", u.token("reader", "rollcall"), own, unknown},
 		{"a broken signature", reader[:len(reader)-8] + "AAAAAAAA", own, unknown},
-		{"an agent", u.mounted(u.agent(u.nodeOf(aggregator)), apiToken), own, forbidden},
+		{"an agent", u.mounted(u.agent(u.fleet.other(u.away())), apiToken), own, forbidden},
 		{"a reader, of what the port has besides", reader, "/metrics", forbidden},
 	} {
 		for _, host := range []string{u.c.REST.Host, direct} {

@@ -149,11 +149,15 @@ func why(err error, words ...string) error {
 	return nil
 }
 
+// away is the node that is without a kubelet, and without an agent, while other checks
+// go on.
+func (u *usage) away() *cluster.Node { return u.c.Nodes[2] }
+
 // kubeletAway stops a node's kubelet: its last values are served for a while, as they
 // were, and then there are none, and answers say why. Then it takes away the agent as
 // well, which nobody starts again: answers say that, too.
 func (u *usage) kubeletAway() {
-	n := u.c.Nodes[2]
+	n := u.away()
 	agent := u.agent(n)
 	stopped := time.Now()
 	n.StopKubelet()

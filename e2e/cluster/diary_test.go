@@ -239,11 +239,12 @@ func (d *diary) compare(w who, at time.Time, a answered) (off float64, err error
 	}
 }
 
-// before are the samples before one, and the container's start.
+// before are the samples before one, and the container's start. The sample itself is
+// not: any answer of no CPU in a short window would agree with it.
 func (d *diary) before(w who, end sample) []sample {
 	before := []sample{{at: end.started, started: end.started}}
 	for s := range d.said[w] {
-		if s.used <= end.used && s.started == end.started {
+		if s != end && s.used <= end.used && s.started == end.started {
 			before = append(before, s)
 		}
 	}
